@@ -1,0 +1,66 @@
+"""ament_python package, installable by colcon and by pip alike.
+
+What a node reads at run time (parameters, URDF, weights) is package data, read through importlib.resources. The
+top-level launch/ and urdf/ are the originals; symbolic links bring them inside the package. The same files go to share/
+for ``ros2 launch`` and other ROS tools.
+"""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "spatial_vla"
+NODES = (
+    "encoder_node",
+    "decoder_node",
+    "motion_node",
+    "instruction_node",
+    "visualizer_node",
+    "robot_state_publisher",
+)
+MESSAGES = (
+    *("diagnostic-msgs", "geometry-msgs", "lifecycle-msgs", "nav-msgs", "sensor-msgs"),
+    *("std-msgs", "std-srvs", "trajectory-msgs", "visualization-msgs"),
+)
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Camera frames and a sentence in, safe robot motion out, in three dimensions.",
+    license="Apache-2.0",
+    maintainer="The spatial_vla authors",
+    maintainer_email="maintainers@users.noreply.github.com",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={
+        NAME: ["launch/*.py", "launch/config/*", "launch/rviz/*", "launch/foxglove/*", "urdf/*"],
+        f"{NAME}.policy": ["weights/*", "weights/*/*"],
+        f"{NAME}.report": ["*.html", "*.css"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob(f"{NAME}/launch/*.launch.py")),
+        (f"share/{NAME}/config", glob(f"{NAME}/launch/config/*.yaml")),
+        (f"share/{NAME}/rviz", glob(f"{NAME}/launch/rviz/*.rviz")),
+        (f"share/{NAME}/urdf", glob(f"{NAME}/urdf/*.*")),
+    ],
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=[
+        *("numpy>=1.26", "scipy>=1.11", "opencv-python-headless>=4.8", "PyYAML>=6"),
+        *("onnxruntime>=1.19", "pin>=3.1", "pin-pink>=3.1", "daqp>=0.5", "ruckig>=0.14"),
+        *("rich>=13", "tyro>=0.9"),
+    ],
+    extras_require={
+        # ROS 2 itself, where no distribution is installed; never together with one.
+        "ros": ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in MESSAGES)],
+        "report": ["imageio>=2.34", "imageio-ffmpeg>=0.5", "matplotlib>=3.8", "Pillow>=10", "rosbags>=0.10"],
+        "test": ["pytest", "pytest-timeout", "hypothesis"],
+    },
+    entry_points={
+        "console_scripts": [
+            *(f"{node} = {NAME}.nodes.{node}:main" for node in NODES),
+            "spatial-vla = spatial_vla.cli:main",
+        ],
+    },
+)
