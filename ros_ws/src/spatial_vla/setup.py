@@ -5,7 +5,7 @@ top-level launch/ and urdf/ are the originals; symbolic links bring them inside 
 for ``ros2 launch`` and other ROS tools.
 """
 
-from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -23,6 +23,12 @@ MESSAGES = (
     *("std-msgs", "std-srvs", "trajectory-msgs", "visualization-msgs"),
 )
 
+
+def files(folder: str, pattern: str) -> list[str]:
+    """Return the files of a folder inside the package, relative to this one as data_files wants them."""
+    return sorted(map(str, Path(NAME, folder).glob(pattern)))
+
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -39,10 +45,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", glob(f"{NAME}/launch/*.launch.py")),
-        (f"share/{NAME}/config", glob(f"{NAME}/launch/config/*.yaml")),
-        (f"share/{NAME}/rviz", glob(f"{NAME}/launch/rviz/*.rviz")),
-        (f"share/{NAME}/urdf", glob(f"{NAME}/urdf/*.*")),
+        (f"share/{NAME}/launch", files("launch", "*.launch.py")),
+        (f"share/{NAME}/config", files("launch/config", "*.yaml")),
+        (f"share/{NAME}/rviz", files("launch/rviz", "*.rviz")),
+        (f"share/{NAME}/urdf", files("urdf", "*.*")),
     ],
     zip_safe=False,
     python_requires=">=3.10",
