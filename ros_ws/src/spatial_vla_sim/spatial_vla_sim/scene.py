@@ -174,7 +174,7 @@ def _sample_camera(rng: np.random.Generator) -> SE3:
 def _sample_lighting(rng: np.random.Generator) -> Lighting:
     direction = np.array([rng.uniform(-0.5, 0.7), rng.uniform(-0.8, 0.8), 1.0])
     x, y, z = direction / np.linalg.norm(direction)
-    return Lighting(rng.uniform(0.28, 0.38), rng.uniform(0.2, 0.3), rng.uniform(0.4, 0.55), (float(x), float(y), float(z)))
+    return Lighting(rng.uniform(0.32, 0.42), rng.uniform(0.2, 0.3), rng.uniform(0.45, 0.6), (float(x), float(y), float(z)))
 
 
 def look_at(eye: tuple[float, float, float], target: tuple[float, float, float]) -> SE3:
