@@ -1,0 +1,60 @@
+"""Health of a node on /diagnostics: one level, one sentence, and its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
+
+PERIOD = 1.0  # [s]
+SAY_AGAIN = 5.0  # [s] before the same kind of refusal is logged again
+
+
+class Diagnostics:
+    """Publishes once per second of real time, also while simulated time stands still.
+
+    A refusal shows as a warning for one period; ``set`` states the health that holds in between.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self.counters: Counter[str] = Counter()
+        self._node = node
+        self._level: bytes = DiagnosticStatus.OK
+        self._message = "not configured"
+        self._warning = ""
+        self._said: dict[str, float] = {}
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = node.create_timer(PERIOD, self.publish, clock=self._steady)
+
+    def set(self, level: bytes, message: str) -> None:
+        """State the node's health: a level of DiagnosticStatus and one sentence."""
+        self._level, self._message = level, message
+
+    def refuse(self, counter: str, reason: str) -> None:
+        """Count a refused input, warn of it in the next message, and log it unless it was logged just now."""
+        self.counters[counter] += 1
+        self._warning = reason
+        now = self._steady.now().nanoseconds * 1e-9
+        if now - self._said.get(counter, -SAY_AGAIN) >= SAY_AGAIN:
+            self._said[counter] = now
+            self._node.get_logger().warning(f"{reason} [{counter}: {self.counters[counter]}]")
+
+    def publish(self) -> None:
+        """Publish the present state."""
+        status = DiagnosticStatus(
+            name=self._node.get_fully_qualified_name().lstrip("/"),
+            hardware_id="spatial_vla",
+            level=self._level,
+            message=self._message,
+        )
+        if self._warning and self._level == DiagnosticStatus.OK:
+            status.level, status.message = DiagnosticStatus.WARN, self._warning
+        self._warning = ""
+        status.values = [KeyValue(key=key, value=str(n)) for key, n in sorted(self.counters.items())]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
