@@ -1,0 +1,73 @@
+"""What a bring-up can be told, with nav2's names where nav2 has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Annotated, Any, get_args, get_type_hints
+
+from typing_extensions import Doc
+
+
+@dataclass(frozen=True)
+class BringupArguments:
+    """Arguments of ``ros2 launch spatial_vla bringup.launch.py`` and of ``spatial-vla bringup``."""
+
+    namespace: Annotated[str, Doc("Namespace of all nodes; empty for none.")] = ""
+    sim: Annotated[bool, Doc("Start the simulated robot and cameras.")] = True
+    use_sim_time: Annotated[bool, Doc("Take the time from /clock. Set it to false on a real robot.")] = True
+    params_file: Annotated[str, Doc("YAML file of parameters that override the ones shipped.")] = ""
+    autostart: Annotated[bool, Doc("Nodes configure and activate themselves.")] = True
+    log_level: Annotated[str, Doc("debug, info, warn, error or fatal.")] = "info"
+    use_respawn: Annotated[bool, Doc("Restart a node that dies, instead of ending everything.")] = False
+    use_robot_state_pub: Annotated[bool, Doc("Publish the robot's transforms from /joint_states.")] = True
+    visualize: Annotated[bool, Doc("Publish feature maps, clouds, grids and paths for display.")] = True
+    rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, str]) -> BringupArguments:
+        """Make arguments from the texts that launch hands over.
+
+        Raises:
+            ValueError: an unknown name, or a truth value that is neither true nor false.
+        """
+        known = {described.name: described.default for described in described_arguments()}
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"unknown bring-up arguments {unknown}; known are {sorted(known)}")
+        return cls(
+            **{
+                name: _boolean(name, text) if isinstance(known[name], bool) else text
+                for name, text in values.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class DescribedArgument:
+    """One argument as a launch file declares it."""
+
+    name: str
+    default: Any
+    description: str
+
+    @property
+    def default_text(self) -> str:
+        """The default in the spelling of launch: true, false or the text."""
+        return str(self.default).lower() if isinstance(self.default, bool) else self.default
+
+
+def described_arguments() -> tuple[DescribedArgument, ...]:
+    """Return name, default and description of every field of :class:`BringupArguments`."""
+    hints = get_type_hints(BringupArguments, include_extras=True)
+    described = []
+    for field in fields(BringupArguments):
+        assert field.default is not MISSING, f"{field.name} needs a default"
+        _, doc = get_args(hints[field.name])
+        described.append(DescribedArgument(field.name, field.default, doc.documentation))
+    return tuple(described)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name}:={text} is not a truth value; write true or false")
+    return text.lower() == "true"

@@ -1,0 +1,130 @@
+"""The nodes of a bring-up. The only such list: launch/bringup.launch.py and the runner both read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from .arguments import BringupArguments
+
+ParameterValue = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """One process to start.
+
+    Attributes:
+        package: ROS package that holds the executable.
+        executable: name of the program.
+        name: node name.
+        namespace: absolute namespace, "/" for none.
+        arguments: arguments before the ROS ones.
+        parameter_files: YAML files, the later ones win.
+        parameters: single parameters, stronger than the files.
+        remappings: (from, to) names.
+        log_level: severity from which messages are logged.
+        condition: whether to start it at all.
+        required: the bring-up ends with an error when this node is gone for good.
+        respawn: start it again when it dies.
+    """
+
+    package: str
+    executable: str
+    name: str
+    namespace: str = "/"
+    arguments: tuple[str, ...] = ()
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    log_level: str = "info"
+    condition: bool = True
+    required: bool = True
+    respawn: bool = False
+
+
+def package_file(relative: str) -> Path:
+    """Return the path of a file of this package's data, for example ``launch/config/spatial_vla.yaml``."""
+    return Path(str(resources.files("spatial_vla") / relative))
+
+
+def bringup_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
+    """Return the entries whose condition holds, in the order they are started.
+
+    Raises:
+        FileNotFoundError: ``params_file`` does not exist.
+    """
+    return tuple(entry for entry in all_nodes(arguments) if entry.condition)
+
+
+def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
+    """Return every entry, also those whose condition does not hold."""
+    files = _parameter_files(arguments)
+
+    def node(
+        executable: str, *, package: str = "spatial_vla", condition: bool = True, required: bool = True
+    ) -> NodeEntry:
+        return NodeEntry(
+            package=package,
+            executable=executable,
+            name=executable,
+            namespace="/" + arguments.namespace.strip("/"),
+            parameter_files=files,
+            parameters={"use_sim_time": arguments.use_sim_time, "autostart": arguments.autostart},
+            log_level=arguments.log_level,
+            condition=condition,
+            required=required,
+            respawn=arguments.use_respawn,
+        )
+
+    return (
+        _simulation(arguments, files),
+        node("robot_state_publisher", condition=arguments.use_robot_state_pub),
+        node("encoder_node"),
+        node("decoder_node"),
+        node("motion_node"),
+        node("instruction_node"),
+        node("visualizer_node", condition=arguments.visualize, required=False),
+        _rviz(arguments),
+    )
+
+
+def _simulation(arguments: BringupArguments, files: tuple[Path, ...]) -> NodeEntry:
+    return NodeEntry(
+        package="spatial_vla_sim",
+        executable="sim_node",
+        name="sim_node",
+        namespace="/" + arguments.namespace.strip("/"),
+        parameter_files=files,
+        # It makes the time that the others take.
+        parameters={"use_sim_time": False},
+        log_level=arguments.log_level,
+        condition=arguments.sim,
+        respawn=arguments.use_respawn,
+    )
+
+
+def _rviz(arguments: BringupArguments) -> NodeEntry:
+    return NodeEntry(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        namespace="/" + arguments.namespace.strip("/"),
+        arguments=("-d", str(package_file("launch/rviz/bringup.rviz"))),
+        parameters={"use_sim_time": arguments.use_sim_time},
+        log_level=arguments.log_level,
+        condition=arguments.rviz,
+        required=False,
+    )
+
+
+def _parameter_files(arguments: BringupArguments) -> tuple[Path, ...]:
+    files = [package_file("launch/config/spatial_vla.yaml")]
+    if arguments.params_file:
+        files.append(Path(arguments.params_file).expanduser().resolve())
+    for path in files:
+        if not path.is_file():
+            raise FileNotFoundError(f"no parameter file {path}; params_file takes the path of a YAML file")
+    return tuple(files)
