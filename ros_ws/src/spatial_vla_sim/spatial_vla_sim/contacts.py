@@ -23,17 +23,10 @@ class ContactRecord:
     rise: Array
     touched: frozenset[int]
 
-    def __init__(
-        self,
-        start: Array,
-        displacement: Array | None = None,
-        rise: Array | None = None,
-        touched: frozenset[int] = frozenset(),
-    ) -> None:
-        object.__setattr__(self, "start", start)
-        object.__setattr__(self, "displacement", np.zeros(len(start)) if displacement is None else displacement)
-        object.__setattr__(self, "rise", np.zeros(len(start)) if rise is None else rise)
-        object.__setattr__(self, "touched", touched)
+    @classmethod
+    def since(cls, start: Array) -> ContactRecord:
+        """The record of a world in which nothing has happened yet."""
+        return cls(start, np.zeros(len(start)), np.zeros(len(start)), frozenset())
 
     def updated(self, touched: frozenset[int], positions: Array) -> ContactRecord:
         """The record after the objects were seen at ``positions`` (n, 3), those in ``touched`` touched by the robot."""

@@ -61,7 +61,9 @@ def parse(sentence: str) -> Command:
     """
     match = _PATTERN.fullmatch(" ".join(re.sub(r"[^\w\s]", " ", sentence.lower()).split()))
     if match is None:
-        raise ValueError(f"instruction {sentence!r} is not understood; expected e.g. 'touch the red cube': {_FORM}")
+        raise ValueError(
+            f"instruction {sentence!r} is not understood; expected e.g. 'touch the red cube': {_FORM}"
+        )
     return Command(_VERB_OF[match["verb"]], ObjectPhrase(match["colour"], _SHAPE_OF[match["shape"]]))
 
 
@@ -71,3 +73,9 @@ _FORM = f"({' | '.join(_VERB_OF)}) the ({' | '.join(COLOURS)}) ({' | '.join(_SHA
 _PATTERN = re.compile(
     rf"(?:please )?(?P<verb>{'|'.join(_VERB_OF)}) the (?P<colour>{'|'.join(COLOURS)}) (?P<shape>{'|'.join(_SHAPE_OF)})"
 )
+
+
+def words() -> tuple[str, ...]:
+    """Every word that a sentence of this grammar can hold, sorted."""
+    phrases = ["please", "the", *COLOURS, *_VERB_OF, *_SHAPE_OF]
+    return tuple(sorted({word for phrase in phrases for word in phrase.split()}))

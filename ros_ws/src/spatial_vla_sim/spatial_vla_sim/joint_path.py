@@ -46,7 +46,9 @@ class JointPath:
         times, positions, velocities = _validated(points, count)
         ahead = times + start > now
         if not ahead.any():
-            raise ValueError(f"trajectory ended at {times[-1] + start:.3f} s, {now - times[-1] - start:.3f} s ago")
+            raise ValueError(
+                f"trajectory ended at {times[-1] + start:.3f} s, {now - times[-1] - start:.3f} s ago"
+            )
         q, v = self.sample(np.array([now]))
         return JointPath(
             np.concatenate(([now], times[ahead] + start)),

@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
-
 from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, panda_urdf
 
 from .scene import ObjectSpec, Scene
@@ -95,7 +94,9 @@ def _add_actuators(spec: mujoco.MjSpec) -> None:
 
 
 def _add_static(spec: mujoco.MjSpec, name: str, centre: tuple, half_size: tuple, rgba: tuple) -> None:
-    geom = spec.worldbody.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=centre, size=half_size, rgba=rgba)
+    geom = spec.worldbody.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=centre, size=half_size, rgba=rgba
+    )
     geom.group = VISIBLE_GROUP
     geom.contype, geom.conaffinity = _TABLE
 
@@ -104,7 +105,9 @@ def _add_object(spec: mujoco.MjSpec, index: int, item: ObjectSpec) -> None:
     quaternion = item.pose.quaternion()
     body = spec.worldbody.add_body(name=object_body(index), pos=item.position, quat=np.roll(quaternion, 1))
     body.add_freejoint()
-    geom = body.add_geom(type=_GEOM_TYPE[PRIMITIVE[item.shape]], size=[*item.size, 0.0, 0.0][:3], rgba=[*item.rgb, 1.0])
+    geom = body.add_geom(
+        type=_GEOM_TYPE[PRIMITIVE[item.shape]], size=[*item.size, 0.0, 0.0][:3], rgba=[*item.rgb, 1.0]
+    )
     geom.group = VISIBLE_GROUP
     geom.contype, geom.conaffinity = _OBJECT
     geom.mass = OBJECT_DENSITY * volume(item.shape, item.size)

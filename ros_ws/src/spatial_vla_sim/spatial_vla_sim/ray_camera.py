@@ -13,7 +13,6 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
 from spatial_vla.geometry import SE3, PinholeCamera
 
 from .model import VISIBLE_GROUP
@@ -61,17 +60,13 @@ def render(
         object_of_geom: (ngeom + 1,) instance id of each geom; the last entry is that of the background.
     """
     rays = np.ascontiguousarray(_rays(camera) @ world_from_camera.rotation.T)
-    count = len(rays)
-    geom, depth, normals = np.empty(count, np.int32), np.empty(count), np.empty((count, 3))
-    mujoco.mj_multiRay(
-        model, data, world_from_camera.translation, rays.ravel(), _VISIBLE, True, -1, geom, depth, normals.ravel(), count, FAR
-    )
+    count, eye = len(rays), world_from_camera.translation
+    geom, depth, normals = np.empty(count, np.int32), np.empty(count), np.empty(3 * count)
+    mujoco.mj_multiRay(model, data, eye, rays.ravel(), _VISIBLE, True, -1, geom, depth, normals, count, FAR)
     shape = (camera.height, camera.width)
-    rgb = _shade(model, geom, normals, rays, lighting)
-    depth = np.where(geom >= 0, depth, 0.0).astype(np.float32)
-    return Frame(
-        rgb.reshape(*shape, 3), depth.reshape(shape), object_of_geom[geom].reshape(shape), camera, world_from_camera
-    )
+    rgb = _shade(model, geom, normals.reshape(-1, 3), rays, lighting).reshape(*shape, 3)
+    depth = np.where(geom >= 0, depth, 0.0).astype(np.float32).reshape(shape)
+    return Frame(rgb, depth, object_of_geom[geom].reshape(shape), camera, world_from_camera)
 
 
 def _shade(
@@ -81,7 +76,7 @@ def _shade(
     albedo = np.vstack((model.geom_rgba[:, :3], BACKGROUND_RGB)).astype(np.float32)[geom]
     facing = -np.einsum("ij,ij->i", normals, rays) / _ray_lengths(rays)
     lit = normals @ np.array(lighting.direction)
-    light = lighting.ambient + lighting.headlight * np.maximum(facing, 0.0) + lighting.directed * np.maximum(lit, 0.0)
+    light = lighting.ambient + lighting.headlight * facing.clip(0.0) + lighting.directed * lit.clip(0.0)
     light = np.where(geom >= 0, light, 1.0).astype(np.float32)
     return (np.minimum(albedo * light[:, None], 1.0) * 255.0 + 0.5).astype(np.uint8)
 

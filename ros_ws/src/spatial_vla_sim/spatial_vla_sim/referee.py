@@ -29,10 +29,12 @@ class Outcome:
     """Verdict on an episode.
 
     failure: "" on success, else one of
-        distractor_touched (touch, point: the robot touched another object), distractor_moved, wrong_object (the TCP ended
-        at another object, or another object was lifted), target_displaced (the target was pushed away), missed (the TCP is
-        near nothing), not_lifted, dropped (was lifted and is not held now).
-    distance: TCP to the target's surface [m], 0 inside it. distractor_displacement: largest ever, of any distractor [m].
+        distractor_touched (touch, point: the robot touched another object), distractor_moved,
+        wrong_object (the TCP ended at another object, or another object was lifted),
+        target_displaced (the target was pushed away), missed (the TCP is near nothing),
+        not_lifted, dropped (was lifted and is not held now).
+    distance: TCP to the target's surface [m], 0 inside it.
+    distractor_displacement: largest ever, of any distractor [m].
     """
 
     success: bool

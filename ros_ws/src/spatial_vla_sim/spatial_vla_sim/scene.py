@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-
 from spatial_vla.geometry import SE3
 
 from . import grammar
@@ -115,7 +114,9 @@ def sample_scene(seed: int, task: str | None = None) -> Scene:
         ValueError: if the task is none of these.
     """
     if task and task not in grammar.VERBS:
-        raise ValueError(f"task {task!r} is unknown; expected one of {', '.join(grammar.VERBS)} or '' to draw one")
+        raise ValueError(
+            f"task {task!r} is unknown; expected one of {', '.join(grammar.VERBS)} or '' to draw one"
+        )
     rng = np.random.default_rng(seed)
     verb = str(rng.choice(list(grammar.VERBS)))
     phrases = _sample_phrases(rng, int(rng.integers(3, 6)))
@@ -157,11 +158,11 @@ def _sample_positions(rng: np.random.Generator, count: int) -> Array:
 def _sample_object(rng: np.random.Generator, phrase: grammar.ObjectPhrase, centre: Array) -> ObjectSpec:
     scale = rng.uniform(0.92, 1.08)
     size = tuple(float(s * scale) for s in SIZES[phrase.shape])
-    rgb = np.clip(np.array(RGB[phrase.colour]) + rng.uniform(-0.04, 0.04, 3), 0.0, 1.0)
+    red, green, blue = np.clip(np.array(RGB[phrase.colour]) + rng.uniform(-0.04, 0.04, 3), 0.0, 1.0).tolist()
     height = float(half_extents(phrase.shape, size)[2])
     position = (float(centre[0]), float(centre[1]), height)
     yaw = float(rng.uniform(-np.pi, np.pi))
-    return ObjectSpec(phrase.colour, phrase.shape, size, (float(rgb[0]), float(rgb[1]), float(rgb[2])), position, yaw)
+    return ObjectSpec(phrase.colour, phrase.shape, size, (red, green, blue), position, yaw)
 
 
 def _sample_camera(rng: np.random.Generator) -> SE3:
@@ -174,7 +175,8 @@ def _sample_camera(rng: np.random.Generator) -> SE3:
 def _sample_lighting(rng: np.random.Generator) -> Lighting:
     direction = np.array([rng.uniform(-0.5, 0.7), rng.uniform(-0.8, 0.8), 1.0])
     x, y, z = direction / np.linalg.norm(direction)
-    return Lighting(rng.uniform(0.32, 0.42), rng.uniform(0.2, 0.3), rng.uniform(0.45, 0.6), (float(x), float(y), float(z)))
+    ambient, headlight, directed = rng.uniform(0.32, 0.42), rng.uniform(0.2, 0.3), rng.uniform(0.45, 0.6)
+    return Lighting(ambient, headlight, directed, (float(x), float(y), float(z)))
 
 
 def look_at(eye: tuple[float, float, float], target: tuple[float, float, float]) -> SE3:

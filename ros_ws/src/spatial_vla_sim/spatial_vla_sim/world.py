@@ -12,22 +12,18 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
 from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, FINGER_TRAVEL, TCP_FRAME
 from spatial_vla.geometry import SE3
 
-from . import ray_camera
 from .contacts import ContactRecord
 from .joint_path import JointPath, PathPoint
 from .model import ARM_DAMPING, ARM_STIFFNESS, STEP, STEP_NS, build_model, object_body
 from .ray_camera import Frame
-from .scene import CAMERA_FOVY, Scene
+from .scene import Scene
+from .view import EXTERNAL_CAMERA, View, cameras
 
 Array = NDArray[np.float64]
 
-EXTERNAL_CAMERA, WRIST_CAMERA = "external", "wrist"
-WRIST_CAMERA_FRAME = "wrist_camera_optical_frame"
-WRIST_CAMERA_FOVY = 62.0
 #: How fast the finger set-point moves [m/s].
 FINGER_SPEED = 0.1
 #: Time that objects get to come to rest in a reset [s]; not counted in ``time_ns``.
@@ -55,10 +51,7 @@ class World:
     """
 
     def __init__(self, camera_size: int = 224) -> None:
-        self._cameras = {
-            EXTERNAL_CAMERA: ray_camera.pinhole(camera_size, CAMERA_FOVY),
-            WRIST_CAMERA: ray_camera.pinhole(camera_size, WRIST_CAMERA_FOVY),
-        }
+        self._cameras = cameras(camera_size)
         self._steps = 0
         self._scene: Scene | None = None
 
@@ -92,14 +85,14 @@ class World:
         self._data.ctrl[:] = [*scene.joint_positions, FINGER_TRAVEL, FINGER_TRAVEL]
         mujoco.mj_step(self._model, self._data, round(SETTLING / STEP))
         mujoco.mj_forward(self._model, self._data)
-        self._record = ContactRecord(self.object_positions())
+        self._record = ContactRecord.since(self.object_positions())
 
     def step(self, seconds: float = 0.01) -> None:
         """Advance by a whole number of physics steps (2 ms)."""
         count = round(seconds / STEP)
         if count < 1 or abs(count * STEP - seconds) > 1e-9:
             raise ValueError(f"step of {seconds} s is not a positive multiple of the physics step, {STEP} s")
-        times = (self._steps + 1 + np.arange(count)) * STEP
+        times = STEP * np.arange(self._steps + 1, self._steps + count + 1, dtype=np.float64)
         positions, velocities = self._path.sample(times)
         # The servo damps absolute velocity; leading by damping / stiffness * velocity makes it damp the error's.
         commands = positions + ARM_DAMPING / ARM_STIFFNESS * velocities
@@ -115,8 +108,8 @@ class World:
         """Replace the arm's trajectory.
 
         Args:
-            points: (time from start [s], positions (7,) [rad], velocities (7,) [rad/s]); times increase from above 0, the
-                last velocity is zero.
+            points: (time from start [s], positions (7,) [rad], velocities (7,) [rad/s]); times increase from
+                above 0, the last velocity is zero.
             start_ns: simulated time that the points count from; None means now.
 
         Raises:
@@ -128,7 +121,9 @@ class World:
     def set_gripper(self, finger_position: float) -> None:
         """Set where each finger shall go [m], 0 (closed) to 0.04 (open); clipped. Fingers press with 20 N at most."""
         if not np.isfinite(finger_position):
-            raise ValueError(f"finger position {finger_position} is not a number; expected 0 to {FINGER_TRAVEL} m")
+            raise ValueError(
+                f"finger position {finger_position} is not a number; expected 0 to {FINGER_TRAVEL} m"
+            )
         self._finger_target = float(np.clip(finger_position, 0.0, FINGER_TRAVEL))
 
     def joint_state(self) -> tuple[Array, Array, float]:
@@ -159,19 +154,24 @@ class World:
 
     def render(self, camera: str = EXTERNAL_CAMERA) -> Frame:
         """View of the "external" or "wrist" camera now; see ``Frame``."""
-        if camera not in self._cameras:
-            raise ValueError(f"camera {camera!r} is unknown; expected one of {', '.join(self._cameras)}")
-        pose = self.scene.world_from_camera if camera == EXTERNAL_CAMERA else self.link_pose(WRIST_CAMERA_FRAME)
-        return ray_camera.render(
-            self._model, self._data, self._cameras[camera], pose, self.scene.lighting, self._object_of_geom
-        )
+        return self.view().render(camera)
+
+    def view(self) -> View:
+        """The cameras over the present state; ``.frozen()`` of it can be rendered elsewhere, later."""
+        return View(self._model, self._data, self.scene, self._object_of_geom, self._cameras)
 
     def save_state(self) -> WorldState:
         """Snapshot of everything that determines what happens next."""
         physics = np.empty(mujoco.mj_stateSize(self._model, _STATE))
         mujoco.mj_getState(self._model, self._data, physics, _STATE)
         return WorldState(
-            self.scene, physics, self._steps, self._path, self._finger_target, self._finger_setpoint, self._record
+            self.scene,
+            physics,
+            self._steps,
+            self._path,
+            self._finger_target,
+            self._finger_setpoint,
+            self._record,
         )
 
     def load_state(self, state: WorldState) -> None:
@@ -181,7 +181,8 @@ class World:
             ValueError: if the snapshot was taken in another scene.
         """
         if state.scene is not self.scene:
-            raise ValueError(f"snapshot is of scene {state.scene.seed}, the world is in {self.scene.seed}; reset to it first")
+            seeds = f"{state.scene.seed}, the world is in {self.scene.seed}"
+            raise ValueError(f"snapshot is of scene {seeds}; reset to its scene first")
         mujoco.mj_setState(self._model, self._data, state.physics, _STATE)
         self._steps, self._path, self._record = state.steps, state.path, state.record
         self._finger_target, self._finger_setpoint = state.finger_target, state.finger_setpoint

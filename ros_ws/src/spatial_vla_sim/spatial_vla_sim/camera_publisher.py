@@ -1,0 +1,47 @@
+"""The three topics of one simulated camera."""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from spatial_vla.geometry import SE3
+from spatial_vla.nodes import qos
+
+from . import messages
+from .ray_camera import Frame
+
+#: link_from_optical: a camera link looks along x with z up, its optical frame along z with y down (REP-103).
+LINK_FROM_OPTICAL = SE3(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
+
+
+def link_frame(camera: str) -> str:
+    """Frame that the camera is mounted by."""
+    return f"{camera}_camera_link"
+
+
+def optical_frame(camera: str) -> str:
+    """Frame of the camera's images: z forward, x right, y down."""
+    return f"{camera}_camera_optical_frame"
+
+
+class CameraPublisher:
+    """Publishes image, depth and camera_info of a camera with one stamp, under ``camera/<name>/``."""
+
+    def __init__(self, node: Node, camera: str) -> None:
+        self._frame = optical_frame(camera)
+        self._image = node.create_publisher(Image, f"camera/{camera}/image", qos.SENSOR_OUT)
+        self._depth = node.create_publisher(Image, f"camera/{camera}/depth", qos.SENSOR_OUT)
+        self._info = node.create_publisher(CameraInfo, f"camera/{camera}/camera_info", qos.SENSOR_OUT)
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody subscribes to an image; without, nothing needs to be rendered."""
+        return self._image.get_subscription_count() + self._depth.get_subscription_count() > 0
+
+    def publish(self, frame: Frame, stamp_ns: int) -> None:
+        """Send one view, taken at ``stamp_ns``; the small message first, so that a pairing reader has it."""
+        head = messages.header(stamp_ns, self._frame)
+        self._info.publish(messages.camera_info(frame.camera, head))
+        self._depth.publish(messages.image(frame.depth, head))
+        self._image.publish(messages.image(frame.rgb, head))
