@@ -16,6 +16,7 @@ NODES = (
     "motion_node",
     "instruction_node",
     "visualizer_node",
+    "recorder_node",
     "robot_state_publisher",
 )
 MESSAGES = (
@@ -55,7 +56,7 @@ setup(
     install_requires=[
         *("numpy>=1.26", "scipy>=1.11", "opencv-python-headless>=4.8", "PyYAML>=6"),
         *("onnxruntime>=1.19", "pin>=3.1", "pin-pink>=3.1", "daqp>=0.5", "ruckig>=0.14"),
-        *("rich>=13", "tyro>=0.9"),
+        *("rich>=13", "typing_extensions>=4.9", "tyro>=0.9"),
     ],
     extras_require={
         # ROS 2 itself, where no distribution is installed; never together with one.
