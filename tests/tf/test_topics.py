@@ -1,0 +1,110 @@
+"""Broadcasters and listeners over a real middleware."""
+
+import time
+
+import pytest
+import rclpy
+from geometry_msgs.msg import TransformStamped
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from spatial_vla.tf import (
+    Buffer,
+    StaticTransformBroadcaster,
+    TransformBroadcaster,
+    TransformListener,
+    TransformSource,
+)
+
+
+def message(parent, child, x=0.0, seconds=0):
+    m = TransformStamped(child_frame_id=child)
+    m.header.frame_id = parent
+    m.header.stamp.sec = seconds
+    m.transform.translation.x, m.transform.rotation.w = x, 1.0
+    return m
+
+
+class Graph:
+    """Two nodes on one executor."""
+
+    def __init__(self):
+        self.context = Context()
+        rclpy.init(context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.sender, self.receiver = self.node("sender"), self.node("receiver")
+
+    def node(self, name):
+        sim_time = [Parameter("use_sim_time", value=name == "receiver")]
+        node = Node(name, context=self.context, parameter_overrides=sim_time)
+        self.executor.add_node(node)
+        return node
+
+    def until(self, condition, timeout=10.0):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, "did not happen"
+            self.executor.spin_once(timeout_sec=0.05)
+
+
+@pytest.fixture
+def graph():
+    graph = Graph()
+    yield graph
+    graph.executor.shutdown()
+    graph.context.try_shutdown()
+
+
+def test_late_listener_gets_the_full_static_set(graph):
+    broadcaster = StaticTransformBroadcaster(graph.sender)
+    broadcaster.sendTransform(message("world", "base"))
+    broadcaster.sendTransform([message("hand", "camera", 0.1), message("camera", "optical", 0.2)])
+    buffer = Buffer()
+    listener = TransformListener(buffer, graph.receiver)
+    graph.until(lambda: buffer.can_transform("hand", "optical", Time()))
+    graph.until(lambda: buffer.can_transform("world", "base", Time()))
+    assert buffer.lookup_transform("hand", "optical", Time()).transform.translation.x == pytest.approx(0.3)
+    listener.unregister()
+
+
+def test_moving_transforms_arrive(graph):
+    buffer = Buffer()
+    listener = TransformListener(buffer, graph.receiver)
+    broadcaster = TransformBroadcaster(graph.sender)
+    graph.until(lambda: graph.sender.count_subscribers("/tf") == 1)
+    broadcaster.sendTransform(
+        [message("world", "hand", 1.0, seconds=1), message("world", "cup", 2.0, seconds=1)]
+    )
+    broadcaster.sendTransform(message("world", "hand", 3.0, seconds=2))
+    graph.until(lambda: buffer.can_transform("world", "hand", Time(seconds=1, nanoseconds=500_000_000)))
+    found = buffer.lookup_transform("world", "hand", Time(seconds=1, nanoseconds=500_000_000))
+    assert found.transform.translation.x == pytest.approx(2.0)
+    assert buffer.can_transform("hand", "cup", Time(seconds=1))
+    listener.unregister()
+
+
+def test_backward_clock_jump_clears_moving_transforms(graph):
+    clock = graph.sender.create_publisher(Clock, "/clock", 1)
+    source = TransformSource(graph.receiver)
+
+    def tell(seconds):
+        def arrived():
+            tick = Clock()
+            tick.clock.sec = seconds
+            clock.publish(tick)
+            return graph.receiver.get_clock().now().nanoseconds == seconds * 1_000_000_000
+
+        graph.until(arrived)
+
+    tell(100)
+    source.buffer.set_transform(message("world", "hand", seconds=99), "test")
+    source.buffer.set_transform_static(message("hand", "camera"), "test")
+    tell(101)
+    assert source.buffer.can_transform("world", "hand", Time(seconds=99))
+    tell(3)
+    assert not source.buffer.can_transform("world", "hand", Time())
+    assert source.buffer.can_transform("hand", "camera", Time())
+    source.close()
