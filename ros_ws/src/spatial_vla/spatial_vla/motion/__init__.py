@@ -1,0 +1,31 @@
+"""From action chunks to safe joint commands: gate, reference, safety filter, back-end, state machine. No ROS."""
+
+from .backend import Capabilities, MotionBackend, StreamResult
+from .command import JointCommand, TrajectoryPoint
+from .controller import MotionController, MotionSettings
+from .gate import GateSettings, Verdict
+from .limits import Box, CartesianLimits, IncompleteLimits, JointLimits, MotionLimits, Scaling
+from .robot_model import RobotModel
+from .status import ControllerStatus
+from .supervisor import MotionState
+
+__all__ = [
+    "Box",
+    "Capabilities",
+    "CartesianLimits",
+    "ControllerStatus",
+    "GateSettings",
+    "IncompleteLimits",
+    "JointCommand",
+    "JointLimits",
+    "MotionBackend",
+    "MotionController",
+    "MotionLimits",
+    "MotionSettings",
+    "MotionState",
+    "RobotModel",
+    "Scaling",
+    "StreamResult",
+    "TrajectoryPoint",
+    "Verdict",
+]

@@ -1,0 +1,95 @@
+"""What leaves the motion stage: a short trajectory that always ends at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .stop_ramp import JointMotion, StopRamp
+
+Array = NDArray[np.float64]
+
+#: Spacing of the points that describe a stop ramp [s].
+RAMP_SPACING = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class TrajectoryPoint:
+    """Joint positions (n,) [rad] and velocities (n,) [rad/s], ``time_from_start`` seconds after the command's stamp."""
+
+    time_from_start: float
+    positions: Array
+    velocities: Array
+
+
+@dataclass(frozen=True, eq=False)
+class JointCommand:
+    """One tick's output. Cubic interpolation between the points reproduces the commanded motion.
+
+    Attributes:
+        stamp_ns: time at which the command starts.
+        points: the state after one period, then a ramp to rest; the last velocity is zero.
+        gripper: position of one finger [m] when it is to change, else None.
+    """
+
+    stamp_ns: int
+    points: tuple[TrajectoryPoint, ...]
+    gripper: float | None = None
+
+
+class GuardedMotion:
+    """Constant jerk for ``lead`` seconds from ``start``, then the stop ramp that was planned from there.
+
+    The ramp makes every command safe by itself: if no other follows, the arm stops on it; and it is what the next tick
+    falls back on when it may not go on. So being inside the limits now implies a known way to stay inside them.
+    """
+
+    def __init__(
+        self, start: JointMotion, jerk: Array, lead: float, ramp: StopRamp, into_ramp: float = 0.0
+    ) -> None:
+        self._start, self._jerk, self._lead, self._ramp, self._into_ramp = start, jerk, lead, ramp, into_ramp
+
+    @property
+    def duration(self) -> float:
+        """Seconds until rest."""
+        return self._lead + max(self._ramp.duration - self._into_ramp, 0.0)
+
+    @property
+    def at_rest(self) -> bool:
+        """True if nothing moves any more."""
+        return self.duration <= 0.0
+
+    def at(self, time: float) -> JointMotion:
+        """State ``time`` seconds from now, for a consumer that receives nothing newer."""
+        if time < self._lead:
+            return constant_jerk(self._start, self._jerk, time)
+        return self._ramp.at(self._into_ramp + time - self._lead)
+
+    def advanced(self, elapsed: float) -> GuardedMotion:
+        """The same motion, seen ``elapsed`` seconds later."""
+        if elapsed < self._lead:
+            return GuardedMotion(
+                self.at(elapsed), self._jerk, self._lead - elapsed, self._ramp, self._into_ramp
+            )
+        into_ramp = self._into_ramp + elapsed - self._lead
+        return GuardedMotion(self.at(elapsed), np.zeros_like(self._jerk), 0.0, self._ramp, into_ramp)
+
+    def points(self, period: float) -> tuple[TrajectoryPoint, ...]:
+        """Points from ``period`` on, the last one at rest."""
+        ramp_times = np.arange(period + RAMP_SPACING, self.duration - 0.25 * RAMP_SPACING, RAMP_SPACING)
+        times = [period, *ramp_times.tolist()]
+        if self.duration > period:
+            times.append(self.duration)
+        states = [(time, self.at(time)) for time in times]
+        return tuple(TrajectoryPoint(time, state.q, state.dq) for time, state in states)
+
+
+def constant_jerk(start: JointMotion, jerk: Array, time: float) -> JointMotion:
+    """State after ``time`` seconds of constant ``jerk`` (n,) [rad/s^3]."""
+    return JointMotion(
+        start.q + time * (start.dq + time * (start.ddq / 2.0 + time * jerk / 6.0)),
+        start.dq + time * (start.ddq + time * jerk / 2.0),
+        start.ddq + time * jerk,
+    )

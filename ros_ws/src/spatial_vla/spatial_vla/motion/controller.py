@@ -1,0 +1,315 @@
+"""The motion stage as one object: chunks and joint states in, joint commands out, no ROS.
+
+Call :meth:`MotionController.step` once per period. All times are int nanoseconds of one clock, simulated or real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..actions import ActionChunk
+from ..description import FINGER_TRAVEL
+from .backend import MotionBackend, StreamResult
+from .command import JointCommand
+from .embedded import EmbeddedBackend
+from .gate import ActionGate, GateSettings, Verdict
+from .gripper import GripperSwitch
+from .limits import MotionLimits
+from .measurement import ArmMeasurement, pose_error
+from .reference import ReferenceGenerator
+from .robot_model import RobotModel
+from .safety import SafetyFilter
+from .status import ControllerStatus
+from .supervisor import MotionState, Supervisor
+
+Array = NDArray[np.float64]
+
+STALE = "joint states are stale"
+TRACKING = "arm does not follow the reference"
+LATE_TICK = "control loop was late"
+#: Slower than this [rad/s], a motion without a chunk is ended.
+CREEP = 2e-3
+#: After a jump the measurement must be steady for this long before the arm starts from it.
+SETTLING_NS = 50_000_000
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """Times and thresholds of the controller.
+
+    Attributes:
+        joint_state_timeout: oldest joint state to move on [s].
+        hold_error: distance [m] and angle [rad] between reference and measurement that freeze the arm.
+        fault_after: a freeze that lasts this long becomes a fault [s].
+        late_tick: time between two steps after which the arm, which is stopping by itself, starts anew [s].
+    """
+
+    gate: GateSettings = field(default_factory=GateSettings)
+    joint_state_timeout: float = 0.1
+    hold_error: tuple[float, float] = (0.03, 0.2)
+    fault_after: float = 1.0
+    late_tick: float = 0.05
+
+
+class MotionController:
+    """Gate, reference generator, safety filter, back-end and state machine in one. Not thread-safe."""
+
+    def __init__(
+        self,
+        model: RobotModel,
+        limits: MotionLimits,
+        period: float = 0.01,
+        settings: MotionSettings | None = None,
+        backend: MotionBackend | None = None,
+    ) -> None:
+        """``backend`` defaults to :class:`EmbeddedBackend`, made when arming shows that the limits are complete."""
+        self.limits, self.period = limits, period
+        self.settings = settings if settings is not None else MotionSettings()
+        self._model, self._backend = model, backend
+        self._period_ns = round(period * 1e9)
+        self._gate = ActionGate(self.settings.gate)
+        self._reference = ReferenceGenerator()
+        self._safety = SafetyFilter(limits.cartesian, limits.workspace)
+        self._supervisor = Supervisor()
+        self._measurement = ArmMeasurement(limits)
+        self._gripper = GripperSwitch(FINGER_TRAVEL)
+        self._result: StreamResult | None = None  # of the last tick; None until anchored
+        self._last_ns = 0
+        self._error_since_ns: int | None = None
+        self._anew_ns: int | None = None
+        self._anew_reason = ""
+        self._tracking_error = self._latency_ms = float("nan")
+        self._unused_chunk_ns: int | None = None
+
+    # ---- what may come in -------------------------------------------------------------------------------------
+
+    def arm(self, q: ArrayLike, now_ns: int) -> Verdict:
+        """Allow motion, starting at rest from measured joint positions ``q`` (n,) [rad].
+
+        Refused while a fault is latched, the arm moves, a limit is not known, or ``q`` is outside the limits.
+        """
+        if self._supervisor.state(False) is MotionState.FAULT:
+            return Verdict(False, f"fault: {self._supervisor.reason}; reset first")
+        if self._supervisor.armed:
+            return Verdict(True, "already armed")
+        latest = self._measurement.latest
+        stopping = self._result is not None and not self._result.at_rest
+        if stopping or (latest is not None and not latest.at_rest):
+            return Verdict(False, "the arm is moving; wait until it is at rest")
+        try:
+            self._anchor(np.asarray(q, dtype=np.float64), now_ns)
+        except ValueError as error:
+            return Verdict(False, str(error))
+        self._supervisor.arm()
+        return Verdict(True)
+
+    def disarm(self) -> None:
+        """Forbid motion; a moving arm comes to rest first."""
+        self._supervisor.disarm()
+
+    def reset(self) -> None:
+        """Clear a latched fault. The controller is disarmed afterwards."""
+        self._supervisor.reset()
+        self._supervisor.resume(TRACKING)
+        self._error_since_ns = None
+
+    def hold(self, reason: str) -> None:
+        """Stop because of ``reason`` until :meth:`resume` is called with the same one."""
+        self._supervisor.hold(reason)
+
+    def resume(self, reason: str) -> None:
+        """The cause ``reason`` has cleared. Chunk ids may start anew: their sender may be another process now."""
+        self._supervisor.resume(reason)
+        self._gate.forget()
+
+    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Verdict:
+        """Follow ``chunk`` from the next step on, if it is acceptable and the arm may move."""
+        if not self._supervisor.may_follow:
+            state, reason = self._supervisor.state(False).name, self._supervisor.reason
+            return self._gate.refuse(f"{state}: {reason}" if reason else state)
+        verdict, chunk = self._gate.check(chunk, now_ns)
+        if verdict.accepted:
+            self._reference.accept(chunk, now_ns)
+            self._unused_chunk_ns = chunk.stamp_ns
+        return verdict
+
+    def on_joint_state(self, q: ArrayLike, dq: ArrayLike, stamp_ns: int) -> None:
+        """Measured positions and velocities (n,) [rad, rad/s]. A jump in time or position starts anew, at rest."""
+        jump = self._measurement.take(q, dq, stamp_ns)
+        if jump:
+            self._start_anew(stamp_ns, jump)
+
+    # ---- one tick ---------------------------------------------------------------------------------------------
+
+    def step(self, now_ns: int) -> JointCommand | None:
+        """The command for now; None when there is none to send (disarmed or faulted, and at rest)."""
+        passed_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        if passed_ns < 0:
+            self._measurement.forget()
+            self._start_anew(now_ns, f"time jumped back by {-passed_ns * 1e-9:.3f} s")
+        if self._result is None or passed_ns == 0 or self._starting_anew(now_ns):
+            return None
+        passed = passed_ns * 1e-9
+        if self._supervisor.armed:
+            self._watch(now_ns, passed)
+        following = self._supervisor.may_follow
+        if following:
+            self._follow(now_ns, passed)
+        else:
+            self._come_to_rest(now_ns, passed)
+        if self._silent():
+            return None
+        return JointCommand(now_ns, self._result.points, self._gripper_event(now_ns) if following else None)
+
+    def _follow(self, now_ns: int, passed: float) -> None:
+        """Move with the reference, or stay at rest when there is none."""
+        target_ns = now_ns + self._period_ns
+        if not self._reference.active(target_ns) and self._nearly_at_rest():
+            self._come_to_rest(now_ns, passed)
+            return
+        try:
+            setpoint = self._safety.step(self._reference.sample(target_ns), passed)
+            self._result = self._anchored_backend().stream(setpoint, passed)
+        except Exception as error:  # whatever it was, the arm stops and a person looks
+            self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
+            self._come_to_rest(now_ns, passed)
+            return
+        self._reference.record(target_ns, self._safety.hold_back(self._result.reached.pose))
+        if self._unused_chunk_ns is not None:
+            self._latency_ms = (now_ns - self._unused_chunk_ns) * 1e-6
+            self._unused_chunk_ns = None
+
+    def _come_to_rest(self, now_ns: int, passed: float) -> None:
+        """Take the stop ramp, and carry the reference along so that motion can start again from there."""
+        self._result = self._anchored_backend().stop(passed)
+        self._reference.stop()
+        self._reference.record(now_ns + self._period_ns, self._result.reached)
+        self._safety.anchor(self._result.reached)
+        if self._result.at_rest:
+            self._supervisor.settled()
+
+    def _nearly_at_rest(self) -> bool:
+        """True if ending the motion on its stop ramp would not be noticed."""
+        return self._result is not None and bool(np.all(np.abs(self._result.points[0].velocities) < CREEP))
+
+    def _silent(self) -> bool:
+        """True if there is nothing to send: disarmed or faulted, and at rest."""
+        allowed = self._supervisor.armed and self._supervisor.state(False) is not MotionState.FAULT
+        return not allowed and self._result is not None and self._result.at_rest
+
+    def _gripper_event(self, now_ns: int) -> float | None:
+        opening = self._reference.gripper(now_ns)
+        return None if opening is None else self._gripper.update(opening, now_ns)
+
+    # ---- watching ---------------------------------------------------------------------------------------------
+
+    def _watch(self, now_ns: int, passed: float) -> None:
+        """Hold while a condition of motion is not met, and let go when it is again."""
+        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        self._hold_while(STALE, not fresh)
+        # The arm has been stopping by itself; it starts again from rest.
+        self._hold_while(LATE_TICK, passed > self.settings.late_tick)
+        latest = self._measurement.latest
+        if latest is not None and fresh:
+            commanded = self._reference.commanded(latest.stamp_ns).pose
+            self._tracking_error, angle = pose_error(commanded, self._model.forward(latest.q))
+            self._watch_tracking(self._tracking_error, angle, now_ns)
+
+    def _watch_tracking(self, distance: float, angle: float, now_ns: int) -> None:
+        """Freeze when the arm is too far from the reference, fault if that lasts, go on when it has come half-way."""
+        share = max(distance / self.settings.hold_error[0], angle / self.settings.hold_error[1])
+        if share > 1.0:
+            self._supervisor.hold(TRACKING)
+            if self._error_since_ns is None:
+                self._error_since_ns = now_ns
+        elif share < 0.5:
+            self._supervisor.resume(TRACKING)
+            self._error_since_ns = None
+        lasted_ns = 0 if self._error_since_ns is None else now_ns - self._error_since_ns
+        if lasted_ns > self.settings.fault_after * 1e9:
+            self._supervisor.fault(f"{TRACKING}: {distance:.3f} m, {angle:.2f} rad")
+
+    def _hold_while(self, cause: str, condition: bool) -> None:
+        if condition:
+            self._supervisor.hold(cause)
+        else:
+            self._supervisor.resume(cause)
+
+    # ---- starting -----------------------------------------------------------------------------------------------
+
+    def _anchor(self, q: Array, now_ns: int) -> None:
+        """Everything starts at rest from ``q``.
+
+        Raises:
+            ValueError: if the limits are incomplete or ``q`` is outside them.
+        """
+        if self._backend is None:
+            self._backend = EmbeddedBackend(self._model, self.limits, self.period)
+        self._backend.anchor(q)
+        self._result = self._backend.stop(0.0)
+        self._reference.anchor(self._result.reached.pose, now_ns)
+        self._safety.anchor(self._result.reached)
+        self._gate.forget()
+        self._gripper.reset()
+        self._last_ns, self._anew_ns, self._error_since_ns = now_ns, None, None
+
+    def _anchored_backend(self) -> MotionBackend:
+        if self._backend is None:
+            raise RuntimeError("arm the controller first: it has no joint positions to start from")
+        return self._backend
+
+    def _start_anew(self, now_ns: int, reason: str) -> None:
+        """The world changed under the arm: send nothing until the measurement is at rest, then start from it."""
+        if self._supervisor.armed:
+            self._supervisor.resume(self._anew_reason)
+            self._anew_ns, self._anew_reason = now_ns, f"{reason}; starting again at rest"
+            self._supervisor.hold(self._anew_reason)
+        else:
+            self._result = None
+
+    def _starting_anew(self, now_ns: int) -> bool:
+        """True while waiting for a steady measurement after :meth:`_start_anew`; anchors when it has come."""
+        if self._anew_ns is None:
+            return False
+        latest = self._measurement.latest
+        steady = now_ns - self._anew_ns >= SETTLING_NS and latest is not None and latest.at_rest
+        if (
+            steady
+            and latest is not None
+            and abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        ):
+            try:
+                self._anchor(latest.q, now_ns)
+                self._supervisor.resume(self._anew_reason)
+                self._supervisor.resume(TRACKING)
+                self._supervisor.settled()
+            except ValueError as error:
+                self._supervisor.fault(str(error))
+                self._anew_ns, self._result = None, None
+        return True
+
+    def status(self) -> ControllerStatus:
+        """A snapshot for people and supervisors."""
+        following = self._reference.active(self._last_ns)
+        chunk = self._reference.chunk if following else None
+        counts, result = self._gate.counts, self._result
+        at_rest = result is None or result.at_rest
+        limited = f"limited by {result.limited_by}" if result is not None and result.limited_by else ""
+        return ControllerStatus(
+            state=self._supervisor.state(following),
+            reason=self._supervisor.reason or limited,
+            chunk_id=0 if chunk is None else chunk.chunk_id,
+            image_to_command_ms=self._latency_ms,
+            reference=None if result is None else result.reached.pose,
+            tracking_error=self._tracking_error,
+            speed=0.0 if result is None or at_rest else float(np.linalg.norm(result.reached.twist[:3])),
+            at_rest=at_rest,
+            chunks_accepted=counts["accepted"],
+            chunks_rejected=counts["rejected"],
+            chunks_late=counts["late"],
+            chunks_clamped=counts["clamped"],
+            holds=self._supervisor.holds,
+        )

@@ -1,0 +1,53 @@
+"""The last check before joint commands leave: the motion and its stop ramp stay inside every hard limit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .limits import MotionLimits
+from .robot_model import RobotModel
+from .stop_ramp import JointMotion, StopRamp
+
+#: The tool centre point is steered to stay in its box; this far outside [m] the guard stops it.
+WORKSPACE_MARGIN = 0.01
+TOLERANCE = 1e-9
+
+
+class OutputGuard:
+    """Refuses a next state from which stopping would break a limit."""
+
+    def __init__(self, limits: MotionLimits, model: RobotModel) -> None:
+        self._limits = limits
+        self._model = model
+        self._lower, self._upper = limits.lower, limits.upper
+        self._velocity, self._stop_jerk = limits.velocity, limits.stop_jerk
+        self._stop_acceleration = limits.stop_acceleration
+        self._frames = (model.tcp_frame, *limits.body_frames)
+
+    def violation(self, state: JointMotion, ramp: StopRamp) -> str:
+        """The limit that ``state``, or stopping from it by ``ramp``, would break; empty when none."""
+        names = self._limits.joints.names
+        if not all(np.isfinite(values).all() for values in (state.q, state.dq, state.ddq)):
+            return "joint command is not finite"
+        lowest, highest = ramp.range()
+        outside = (lowest < self._lower - TOLERANCE) | (highest > self._upper + TOLERANCE)
+        if outside.any():
+            return f"{names[int(np.argmax(outside))]} position limit"
+        # While the jerk takes the acceleration back to zero, the speed still changes by a^2 / 2j.
+        peak = np.abs(state.dq + state.ddq * np.abs(state.ddq) / (2.0 * self._stop_jerk))
+        fast = np.maximum(peak, np.abs(state.dq)) > self._velocity + TOLERANCE
+        if fast.any():
+            return f"{names[int(np.argmax(fast))]} velocity limit"
+        if np.any(np.abs(state.ddq) > self._stop_acceleration + TOLERANCE):
+            return f"{names[int(np.argmax(np.abs(state.ddq) - self._stop_acceleration))]} acceleration limit"
+        return self.outside_workspace(state.q) or self.outside_workspace(ramp.at(ramp.duration).q)
+
+    def outside_workspace(self, q: np.ndarray) -> str:
+        """Which point of the arm is outside its box at ``q`` (n,); empty when none is."""
+        points = self._model.points(q, self._frames)
+        if not self._limits.workspace.contains(points[0], WORKSPACE_MARGIN):
+            return f"workspace: {self._frames[0]} at {np.round(points[0], 3).tolist()}"
+        for frame, point in zip(self._frames[1:], points[1:], strict=True):
+            if not self._limits.body_box.contains(point):
+                return f"workspace: {frame} at {np.round(point, 3).tolist()}"
+        return ""

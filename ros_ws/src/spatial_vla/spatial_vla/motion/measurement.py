@@ -1,0 +1,81 @@
+"""What is known about the real arm: the newest joint state, its age, and how far it is from what was commanded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pinocchio as pin
+from numpy.typing import ArrayLike, NDArray
+
+from ..geometry import SE3
+from .limits import MotionLimits
+
+Array = NDArray[np.float64]
+
+#: A joint that changes faster than this multiple of its speed limit, plus this much [rad], was moved by something else.
+JUMP_FACTOR, JUMP_SLACK = 2.0, 0.05
+REST_SPEED = 0.02
+#: Joint states older than the newest by less than this [s] were overtaken on the way; by more, the clock was set back.
+REORDERING = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class JointReading:
+    """Measured positions and velocities (n,) [rad, rad/s] at a time."""
+
+    stamp_ns: int
+    q: Array
+    dq: Array
+
+    @property
+    def at_rest(self) -> bool:
+        """True if no joint moves faster than 0.02 rad/s."""
+        return bool(np.all(np.abs(self.dq) < REST_SPEED))
+
+
+class ArmMeasurement:
+    """Takes joint states in. Malformed ones count as not received."""
+
+    def __init__(self, limits: MotionLimits) -> None:
+        self._n = len(limits.joints.names)
+        self._speed = np.nan_to_num(limits.joints.velocity, nan=np.inf)
+        self.latest: JointReading | None = None
+        self.malformed = 0
+
+    def take(self, q: ArrayLike, dq: ArrayLike, stamp_ns: int) -> str:
+        """Store a joint state. Returns why it cannot continue the last one (clock or arm jumped), else empty."""
+        q, dq = np.array(q, dtype=np.float64), np.array(dq, dtype=np.float64)
+        if (
+            q.shape != (self._n,)
+            or dq.shape != (self._n,)
+            or not (np.isfinite(q).all() and np.isfinite(dq).all())
+        ):
+            self.malformed += 1
+            return ""
+        previous = self.latest
+        passed = 0.0 if previous is None else (stamp_ns - previous.stamp_ns) * 1e-9
+        if -REORDERING < passed < 0.0:
+            return ""
+        self.latest = JointReading(stamp_ns, q, dq)
+        if previous is None:
+            return ""
+        if passed < 0.0:
+            return f"joint states jumped back by {-passed:.3f} s"
+        if np.any(np.abs(q - previous.q) > JUMP_FACTOR * self._speed * passed + JUMP_SLACK):
+            return "joint positions jumped"
+        return ""
+
+    def forget(self) -> None:
+        """Act as if nothing had been received."""
+        self.latest = None
+
+    def age(self, now_ns: int) -> float:
+        """Seconds since the newest joint state; infinite without one."""
+        return float("inf") if self.latest is None else (now_ns - self.latest.stamp_ns) * 1e-9
+
+
+def pose_error(a: SE3, b: SE3) -> tuple[float, float]:
+    """Distance [m] and angle [rad] between two poses."""
+    turn = pin.log3(a.rotation @ b.rotation.T)
+    return float(np.linalg.norm(a.translation - b.translation)), float(np.linalg.norm(turn))

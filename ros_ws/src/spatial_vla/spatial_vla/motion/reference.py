@@ -1,0 +1,109 @@
+"""From action chunks to one continuous commanded motion of the tool centre point.
+
+A chunk is tied to the pose that was *commanded* at its observation time, not to the measured one: recomputing targets
+from feedback would shrink every motion by the arm's lag. A newer chunk replaces the older one at once; what separates
+the motion under way from the new curve is carried over as an offset that fades to zero within one step, which leaves
+position and velocity continuous. Nothing is ever extrapolated: after the last step the motion has come to rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pinocchio as pin
+from numpy.typing import NDArray
+
+from ..actions import ActionChunk
+from ..actions.chunk import NANOSECONDS
+from ..geometry import SE3
+from .history import PoseHistory, Setpoint
+from .path import ChunkPath, hermite, left_jacobian, left_jacobian_inverse
+
+Array = NDArray[np.float64]
+
+
+class ReferenceGenerator:
+    """Follows the newest chunk. Feed back what was really commanded with :meth:`record`."""
+
+    def __init__(self) -> None:
+        self._history = PoseHistory()
+        self._path: ChunkPath | None = None
+        self._chunk: ActionChunk | None = None
+        self._skipped = 0
+        self._offset, self._offset_rate = np.zeros(6), np.zeros(6)
+        self._fade_start_ns = 0
+
+    def anchor(self, pose: SE3, now_ns: int) -> None:
+        """Forget everything and stand still at ``pose``."""
+        self.stop()
+        self._history.clear()
+        self._history.append(now_ns, Setpoint.at_rest(pose))
+
+    def record(self, stamp_ns: int, setpoint: Setpoint) -> None:
+        """What was commanded for a time: the base of chunks observed then."""
+        self._history.append(stamp_ns, setpoint)
+
+    def commanded(self, stamp_ns: int) -> Setpoint:
+        """What was commanded for a time (for comparison with a measurement of that time)."""
+        return self._history.at(stamp_ns)
+
+    def stop(self) -> None:
+        """Drop the chunk; from now on the reference stands still at the last recorded pose."""
+        self._path = self._chunk = None
+
+    def accept(self, chunk: ActionChunk, now_ns: int) -> int:
+        """Follow ``chunk`` from now on; the number of steps whose time has passed, which are skipped.
+
+        A skipped step is not made up for: the rest starts from where the reference was when the step under way began.
+        """
+        now_ns = max(now_ns, self._history.last_ns)
+        stamp_ns = min(chunk.stamp_ns, now_ns)
+        dt_ns = round(chunk.dt * NANOSECONDS)
+        skipped = (now_ns - stamp_ns) // dt_ns
+        if skipped >= chunk.steps:
+            return chunk.steps
+        start_ns = stamp_ns + skipped * dt_ns
+        path = ChunkPath(start_ns, chunk.dt, self._history.at(start_ns), chunk.deltas[skipped:])
+        self._fade_from(self._history.at(now_ns), path.sample(now_ns))
+        self._path, self._chunk, self._skipped, self._fade_start_ns = path, chunk, skipped, now_ns
+        return skipped
+
+    def _fade_from(self, current: Setpoint, planned: Setpoint) -> None:
+        """Offset of the motion under way from the new curve, and its rate: what has to fade."""
+        turn = pin.log3(current.pose.rotation @ planned.pose.rotation.T)
+        spin = left_jacobian_inverse(turn) @ (current.twist[3:] - pin.exp3(turn) @ planned.twist[3:])
+        self._offset = np.concatenate((current.pose.translation - planned.pose.translation, turn))
+        self._offset_rate = np.concatenate((current.twist[:3] - planned.twist[:3], spin))
+
+    @property
+    def chunk(self) -> ActionChunk | None:
+        """The chunk being followed."""
+        return self._chunk
+
+    def active(self, stamp_ns: int) -> bool:
+        """True while a chunk still has something to do at a time."""
+        if self._path is None:
+            return False
+        fade_end = self._fade_start_ns + round(self._path.dt * NANOSECONDS)
+        return stamp_ns < max(self._path.end_ns, fade_end)
+
+    def sample(self, stamp_ns: int) -> Setpoint:
+        """The motion wanted at a time at or after the last :meth:`record`."""
+        if self._path is None:
+            return Setpoint.at_rest(self._history.last.pose)
+        planned = self._path.sample(stamp_ns)
+        s = (stamp_ns - self._fade_start_ns) * 1e-9 / self._path.dt
+        if s >= 1.0:
+            return planned
+        # hermite() rises from 0; the offset falls to 0, hence the subtraction.
+        value, slope = hermite(max(s, 0.0), -self._offset, self._offset_rate * self._path.dt, np.zeros(6))
+        offset, rate = self._offset + value, slope / self._path.dt
+        turned = pin.exp3(offset[3:])
+        pose = SE3(turned @ planned.pose.rotation, planned.pose.translation + offset[:3])
+        spin = left_jacobian(offset[3:]) @ rate[3:] + turned @ planned.twist[3:]
+        return Setpoint(pose, np.concatenate((planned.twist[:3] + rate[:3], spin)))
+
+    def gripper(self, stamp_ns: int) -> float | None:
+        """Opening wanted at a time, 1 open and 0 closed; None without a chunk."""
+        if self._path is None or self._chunk is None:
+            return None
+        return float(self._chunk.gripper[self._skipped + self._path.step_at(stamp_ns)])
