@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from spatial_vla_sim import grammar
+from spatial_vla.language import grammar
 from spatial_vla_sim.scene import SPACING, WORKSPACE, Scene, sample_scene
 
 SEEDS = range(200)

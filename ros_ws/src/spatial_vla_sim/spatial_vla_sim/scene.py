@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from spatial_vla.geometry import SE3
+from spatial_vla.language import grammar
 
-from . import grammar
 from .shapes import half_extents
 
 Array = NDArray[np.float64]

@@ -25,7 +25,9 @@ SLOTS = ("translation", "rotation", "gripper")
 def equal_probability_edges(mean: float, std: float, low: float, high: float, cells: int) -> Array:
     """Edges (cells + 1,) of equal mass under the Gaussian (mean, std) truncated to [low, high]."""
     if not (std > 0.0 and high > low and cells >= 1):
-        raise ValueError(f"grid needs std > 0, high > low, cells >= 1; got std={std}, [{low}, {high}], cells={cells}")
+        raise ValueError(
+            f"grid needs std > 0, high > low, cells >= 1; got std={std}, [{low}, {high}], cells={cells}"
+        )
     probability = np.linspace(norm.cdf(low, mean, std), norm.cdf(high, mean, std), cells + 1)
     edges = np.clip(norm.ppf(probability, mean, std), low, high)
     edges[0], edges[-1] = low, high
@@ -35,13 +37,18 @@ def equal_probability_edges(mean: float, std: float, low: float, high: float, ce
 def polar(xyz: ArrayLike) -> Array:
     """Cartesian (..., 3) to (theta from +z in [0, pi], phi in [-pi, pi], r)."""
     x, y, z = np.moveaxis(np.asarray(xyz, dtype=np.float64), -1, 0)
-    return np.stack((np.arctan2(np.hypot(x, y), z), np.arctan2(y, x), np.sqrt(x * x + y * y + z * z)), axis=-1)
+    return np.stack(
+        (np.arctan2(np.hypot(x, y), z), np.arctan2(y, x), np.sqrt(x * x + y * y + z * z)), axis=-1
+    )
 
 
 def cartesian(theta_phi_r: ArrayLike) -> Array:
     """Inverse of :func:`polar`."""
     theta, phi, r = np.moveaxis(np.asarray(theta_phi_r, dtype=np.float64), -1, 0)
-    return np.stack((np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)), axis=-1) * r[..., None]
+    return (
+        np.stack((np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)), axis=-1)
+        * r[..., None]
+    )
 
 
 def _cell(edges: Array, values: Array) -> NDArray[np.int64]:
@@ -178,7 +185,9 @@ class ActionGrid:
         tpr = polar(unit[:, :3])
         moving = tpr[tpr[:, 2] >= dead_zone]
         turning = unit[np.any(np.abs(unit[:, 3:]) >= dead_zone, axis=-1), 3:]
-        ranges = [(0.0, np.pi), (-np.pi, np.pi), (dead_zone, float(max(1.0, tpr[:, 2].max())))] + [(-1.0, 1.0)] * 3
+        ranges = [(0.0, np.pi), (-np.pi, np.pi), (dead_zone, float(max(1.0, tpr[:, 2].max())))] + [
+            (-1.0, 1.0)
+        ] * 3
         edges = []
         for values, (low, high), n in zip((*moving.T, *turning.T), ranges, cells, strict=True):
             sigma = max(float(values.std()), min_sigma, 1e-3 * (high - low))

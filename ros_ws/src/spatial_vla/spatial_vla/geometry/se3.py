@@ -67,7 +67,9 @@ class SE3:
         q = np.asarray(quaternion_xyzw, dtype=np.float64)
         norm = float(np.linalg.norm(q))
         if not abs(norm - 1.0) < 0.01:
-            raise ValueError(f"quaternion {q.tolist()} has norm {norm:.4g}; expected a unit quaternion (x, y, z, w)")
+            raise ValueError(
+                f"quaternion {q.tolist()} has norm {norm:.4g}; expected a unit quaternion (x, y, z, w)"
+            )
         return cls(Rotation.from_quat(q).as_matrix(), np.asarray(translation, dtype=np.float64))
 
     def matrix(self) -> Array:

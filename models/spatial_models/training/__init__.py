@@ -1,0 +1,1 @@
+"""Training: one command, Lightning + Hydra, resumable."""

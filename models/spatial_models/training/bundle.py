@@ -1,0 +1,40 @@
+"""Weights on disk: safetensors, the grid, and what is needed to build the model again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from spatial_vla.actions import ActionGrid
+from spatial_vla.language.vocabulary import Vocabulary
+
+from ..policy import PolicyConfig, SpatialPolicy
+from .module import PolicyModule
+
+WEIGHTS, GRID, DESCRIPTION = "policy.safetensors", "grid.json", "policy.json"
+
+
+def write_weights(module: PolicyModule, words: Vocabulary, out: Path) -> None:
+    """Write weights, grid and description into a folder, each aside and renamed."""
+    out.mkdir(parents=True, exist_ok=True)
+    description = {
+        "model": dict(module.hparams["config"]),
+        "words": list(words.words),
+        "max_words": words.max_words,
+    }
+    (out / (GRID + ".tmp")).write_text(module.grid.to_json())
+    (out / (DESCRIPTION + ".tmp")).write_text(json.dumps(description, indent=1))
+    save_file({k: v.contiguous() for k, v in module.policy.state_dict().items()}, out / (WEIGHTS + ".tmp"))
+    for name in (WEIGHTS, GRID, DESCRIPTION):
+        (out / (name + ".tmp")).rename(out / name)
+
+
+def read_policy(folder: Path) -> tuple[SpatialPolicy, ActionGrid, Vocabulary]:
+    """The trained policy of a folder, in evaluation mode, with its grid and vocabulary."""
+    description = json.loads((folder / DESCRIPTION).read_text())
+    grid = ActionGrid.from_json((folder / GRID).read_text())
+    words = Vocabulary(tuple(description["words"]), description["max_words"])
+    policy = SpatialPolicy(PolicyConfig(**description["model"]), grid, len(words))
+    policy.load_state_dict(load_file(folder / WEIGHTS))
+    return policy.eval(), grid, words

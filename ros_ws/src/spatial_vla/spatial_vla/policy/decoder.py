@@ -1,0 +1,101 @@
+"""The Ego3D-conditioned action decoder: features, depth, tool and a sentence to an action chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..actions import ActionChunk
+from ..geometry import SE3, PinholeCamera
+from ..runtime import OnnxRuntimeSession, Session
+from .manifest import read_manifest
+from .preprocess import cell_points, tool_state
+
+
+class Decoder:
+    """Runs the decoder of a policy bundle.
+
+    Args:
+        bundle: folder with ``manifest.json``.
+        session: engine to use; ``decoder.onnx`` on ONNX Runtime if None.
+
+    Attributes:
+        pointer: (rows * side, cols * side) probability of every sub-cell in the last call, for display.
+    """
+
+    def __init__(self, bundle: Path, session: Session | None = None) -> None:
+        self.manifest = read_manifest(bundle)
+        self.grid = self.manifest.action_grid()
+        self.vocabulary = self.manifest.vocabulary()
+        self.session = session or OnnxRuntimeSession(bundle / "decoder.onnx")
+        self.pointer: NDArray[np.float32] | None = None
+        self.session.run({s.name: np.zeros(s.shape, s.dtype) for s in self.session.inputs})  # warm up
+
+    def decode(
+        self,
+        features: NDArray[np.float32],
+        depth: NDArray[np.float32],
+        camera: PinholeCamera,
+        base_from_camera: SE3,
+        base_from_tcp: SE3,
+        gripper_width: float,
+        instruction: str,
+        stamp_ns: int,
+    ) -> ActionChunk:
+        """The next steps for an instruction, as seen at ``stamp_ns``.
+
+        Args:
+            features: (rows, cols, channels) of the encoder for the colour image of that moment.
+            depth: (H, W) metres, registered to it. camera: intrinsics of the depth image.
+            base_from_camera, base_from_tcp: poses of optical frame and tool centre point at that moment.
+            gripper_width: opening of the hand [m].
+            instruction: a sentence; stamp_ns: observation time.
+
+        Returns:
+            A chunk whose ``target`` is None, and whose steps are all "no motion, hand as it is", if the named object is
+            not in view.
+
+        Raises:
+            UnknownInstruction: for words outside the vocabulary.
+            ValueError: for arrays of the wrong shape.
+        """
+        m = self.manifest
+        if features.shape != (m.side, m.side, m.channels):
+            raise ValueError(
+                f"features are {features.shape}; this decoder reads {(m.side, m.side, m.channels)}"
+            )
+        words = self.vocabulary.encode(instruction)
+        points, valid = cell_points(
+            depth, camera, base_from_camera, size=m.image_size, patch=m.patch, cells=m.cells
+        )
+        out = self.session.run(
+            {
+                "features": features.reshape(1, -1, m.channels),
+                "points": points[None],
+                "valid": valid[None],
+                "state": tool_state(base_from_tcp, gripper_width)[None],
+                "words": words[None],
+            }
+        )
+        self.pointer = out["pointer"][0]
+        ids = out["tokens"][0]
+        deltas, gripper = self.grid.decode(ids)
+        target: NDArray[np.float64] | None = out["target"][0].astype(np.float64)
+        if out["absent"][0] > 0.5:
+            deltas, gripper, target = (
+                np.zeros_like(deltas),
+                np.full_like(gripper, float(gripper_width > 0.07)),
+                None,
+            )
+        return ActionChunk(
+            stamp_ns=stamp_ns,
+            dt=m.dt,
+            frame=m.base_frame,
+            deltas=deltas,
+            gripper=gripper,
+            token_ids=ids,
+            log_probabilities=out["log_probabilities"][0],
+            target=target,
+        )
