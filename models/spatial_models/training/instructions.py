@@ -9,7 +9,10 @@ from spatial_vla.language.vocabulary import Vocabulary
 from .demonstrations import Sentence
 
 #: Words of spatial relations, which the grammar will grow into; they have ids now so that weights stay compatible.
-RELATION_WORDS = "left right of in front behind near next to on top under between inside and it place put move above below nearest"
+RELATION_WORDS = (
+    "left right of in front behind near next to on top under between inside and it place put move above below "
+    "nearest"
+)
 
 
 def vocabulary() -> Vocabulary:

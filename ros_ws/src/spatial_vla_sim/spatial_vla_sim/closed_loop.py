@@ -1,4 +1,7 @@
-"""Episodes in closed loop without ROS: for measuring a policy while it trains. The real figures go through the graph."""
+"""Episodes in closed loop without ROS, for measuring a policy while it trains.
+
+The figures that count are measured through the ROS graph, by ``spatial-vla eval``.
+"""
 
 from __future__ import annotations
 

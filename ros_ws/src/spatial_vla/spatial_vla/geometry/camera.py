@@ -30,8 +30,8 @@ class PinholeCamera:
             raise ValueError(f"camera size {self.width}x{self.height} is not an image")
         if not all(np.isfinite((self.fx, self.fy, self.cx, self.cy))) or self.fx <= 0.0 or self.fy <= 0.0:
             raise ValueError(
-                f"camera is not calibrated: fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}; focal lengths must be "
-                "positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104)."
+                f"camera is not calibrated: fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}; focal "
+                "lengths must be positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104)."
             )
 
     @classmethod

@@ -108,8 +108,8 @@ def read_manifest(bundle: Path) -> Manifest:
         found = sha256(bundle / name)
         if found != expected:
             raise ManifestError(
-                f"{bundle / name} has SHA-256 {found[:12]}..., its manifest says {expected[:12]}...; the file was changed or "
-                "only partly copied (a Git LFS pointer?); export it again"
+                f"{bundle / name} has SHA-256 {found[:12]}..., its manifest says {expected[:12]}...; the file was "
+                "changed or only partly copied (a Git LFS pointer?); export it again"
             )
     return manifest
 

@@ -31,7 +31,7 @@ def cell_pixels(size: int, patch: int, cells: int) -> NDArray[np.int64]:
 
     ``cells`` per patch form a square of side sqrt(cells); the pixel right of the middle of the sub-cell is taken.
     """
-    stride = patch // int(round(cells**0.5))
+    stride = patch // round(cells**0.5)
     return np.arange(stride // 2, size, stride)
 
 

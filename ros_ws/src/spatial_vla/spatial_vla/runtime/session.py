@@ -63,5 +63,6 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, NDArray]) -
         spec = expected[name]
         if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
             raise ValueError(
-                f"input {name!r} is {array.dtype}{list(array.shape)}, the engine was built for {spec.dtype}{list(spec.shape)}"
+                f"input {name!r} is {array.dtype}{list(array.shape)}, "
+                f"the engine was built for {spec.dtype}{list(spec.shape)}"
             )
