@@ -177,7 +177,9 @@ class MotionController:
             self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
             self._come_to_rest(now_ns, passed)
             return
-        self._reference.record(target_ns, self._safety.hold_back(self._result.reached.pose))
+        # Chunks are tied to where the joints were commanded to be: what a limit held back is not made up for later.
+        self._reference.record(target_ns, self._result.reached)
+        self._safety.hold_back(self._result.reached.pose)
         if self._unused_chunk_ns is not None:
             self._latency_ms = (now_ns - self._unused_chunk_ns) * 1e-6
             self._unused_chunk_ns = None

@@ -21,6 +21,7 @@ from .guard import OutputGuard
 from .history import Setpoint
 from .limits import MotionLimits
 from .robot_model import RobotModel
+from .safety import shortened
 from .stop_ramp import JointMotion, StopPlanner
 
 Array = NDArray[np.float64]
@@ -145,9 +146,3 @@ class EmbeddedBackend:
         # All joints alike, so that a limit changes how fast the arm speeds up but not where it heads.
         acceleration /= max(1.0, float(np.max(np.abs(acceleration) / self._acceleration)))
         return np.clip((acceleration - now.ddq) / self._period, -self._jerk, self._jerk)
-
-
-def shortened(vector: Array, length: float) -> Array:
-    """``vector`` with its norm at most ``length``."""
-    norm = float(np.linalg.norm(vector))
-    return vector if norm <= length else vector * (length / norm)

@@ -56,10 +56,10 @@ class Scaling:
     """
 
     velocity: float = 0.6
-    acceleration: float = 0.4
-    jerk: float = 0.08
-    stop_acceleration: float = 0.9
-    stop_jerk: float = 0.2
+    acceleration: float = 0.8
+    jerk: float = 0.15
+    stop_acceleration: float = 0.95
+    stop_jerk: float = 0.4
     position_margin: float = 0.03
 
     def __post_init__(self) -> None:
@@ -77,8 +77,8 @@ class Scaling:
 class CartesianLimits:
     """Limits of the tool centre point: [m/s], [m/s^2], [rad/s], [rad/s^2]."""
 
-    speed: float = 0.3
-    acceleration: float = 2.5
+    speed: float = 0.28
+    acceleration: float = 2.0
     angular_speed: float = 1.6
     angular_acceleration: float = 12.0
 

@@ -24,7 +24,7 @@ class SafetyFilter:
     """Keeps a stream of set-points inside the Cartesian limits and the workspace box."""
 
     def __init__(
-        self, limits: CartesianLimits, workspace: Box, max_lead: tuple[float, float] = (0.02, 0.15)
+        self, limits: CartesianLimits, workspace: Box, max_lead: tuple[float, float] = (0.01, 0.08)
     ) -> None:
         """``max_lead``: how far the commanded pose may run ahead of the joints that follow it [m, rad]."""
         self._limits = limits
@@ -65,21 +65,15 @@ class SafetyFilter:
         towards_lower = np.sqrt(2.0 * brake * np.maximum(position - np.asarray(self._box.lower), 0.0))
         return np.clip(velocity, -towards_lower, towards_upper)
 
-    def hold_back(self, reached: SE3) -> Setpoint:
+    def hold_back(self, reached: SE3) -> None:
         """Pull the commanded pose back to within the allowed lead over the pose that the joints ``reached``."""
         if self._state is None:
-            raise RuntimeError("the safety filter has no pose to start from; anchor it first")
+            return
         pose = self._state.pose
-        ahead = pose.translation - reached.translation
-        turned = pin.log3(pose.rotation @ reached.rotation.T)
-        distance, angle = float(np.linalg.norm(ahead)), float(np.linalg.norm(turned))
-        if distance <= self._max_lead[0] and angle <= self._max_lead[1]:
-            return self._state
-        ahead = ahead * min(1.0, self._max_lead[0] / max(distance, 1e-12))
-        turned = turned * min(1.0, self._max_lead[1] / max(angle, 1e-12))
+        ahead = shortened(pose.translation - reached.translation, self._max_lead[0])
+        turned = shortened(pin.log3(pose.rotation @ reached.rotation.T), self._max_lead[1])
         pulled = SE3(pin.exp3(turned) @ reached.rotation, reached.translation + ahead)
         self._state = Setpoint(pulled, self._state.twist)
-        return self._state
 
 
 def closing_velocity(error: Array, feed: Array, acceleration: float, dt: float) -> Array:
@@ -94,9 +88,11 @@ def closing_velocity(error: Array, feed: Array, acceleration: float, dt: float) 
 
 def limited(velocity: Array, previous: Array, speed: float, change: float) -> Array:
     """``velocity`` with its norm at most ``speed`` and at most ``change`` away from ``previous``."""
-    norm = float(np.linalg.norm(velocity))
-    if norm > speed:
-        velocity = velocity * (speed / norm)
-    step = velocity - previous
-    size = float(np.linalg.norm(step))
-    return velocity if size <= change else previous + step * (change / size)
+    velocity = shortened(velocity, speed)
+    return previous + shortened(velocity - previous, change)
+
+
+def shortened(vector: Array, length: float) -> Array:
+    """``vector`` with its norm at most ``length``."""
+    norm = float(np.linalg.norm(vector))
+    return vector if norm <= length else vector * (length / norm)
