@@ -57,7 +57,7 @@ def test_random_tree_agrees_with_oracle(tf):
         frames = ["f0"]
         for i in range(1, 9):
             parent, child = str(rng.choice(frames)), f"f{i}"
-            t, q = rng.normal(size=3), Rotation.random(random_state=rng).as_quat()
+            t, q = rng.normal(size=3), Rotation.random(None, rng).as_quat()
             put(buffer, parent, child, t, q, seconds=1.0, static=bool(rng.integers(2)))
             oracle.add_transform(child, parent, transform_from_pq([*t, q[3], *q[:3]]))
             frames.append(child)

@@ -15,18 +15,11 @@ from rclpy.subscription import Subscription
 from .diagnostics import Diagnostics
 from .liveliness import announce
 from .parameters import NodeParameter
+from .refusal import RefusedInput
 
 AUTOSTART = NodeParameter(
     "autostart", True, "Configure and activate at start, without waiting for a life-cycle manager."
 )
-
-
-class RefusedInput(ValueError):
-    """A message cannot be used. ``counter`` names what to count, the text says what was expected and what came."""
-
-    def __init__(self, counter: str, reason: str) -> None:
-        super().__init__(reason)
-        self.counter = counter
 
 
 class SpatialNode(LifecycleNode):

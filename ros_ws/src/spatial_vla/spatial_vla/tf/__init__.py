@@ -7,12 +7,26 @@ time jumps back, which the Python tf2_ros leaves to its caller.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-try:
-    from tf2_ros import (  # type: ignore[import-not-found]
+if TYPE_CHECKING or find_spec("tf2_ros") is None:
+    from .exceptions import (
+        ConnectivityException,
+        ExtrapolationException,
+        InvalidArgumentException,
+        LookupException,
+        TransformException,
+    )
+    from .light import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
+
+    BACK_END = "light"
+else:
+    from tf2_ros import (
         Buffer,
         ConnectivityException,
         ExtrapolationException,
@@ -25,17 +39,6 @@ try:
     )
 
     BACK_END = "tf2_ros"
-except ImportError:
-    from .exceptions import (
-        ConnectivityException,
-        ExtrapolationException,
-        InvalidArgumentException,
-        LookupException,
-        TransformException,
-    )
-    from .light import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
-
-    BACK_END = "light"
 
 ANY_BACKWARD_JUMP = Duration(nanoseconds=-1)
 
