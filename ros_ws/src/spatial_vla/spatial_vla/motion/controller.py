@@ -18,7 +18,7 @@ from .embedded import EmbeddedBackend
 from .gate import ActionGate, GateSettings, Verdict
 from .gripper import GripperSwitch
 from .limits import MotionLimits
-from .measurement import ArmMeasurement, pose_error
+from .measurement import ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
 from .robot_model import RobotModel
 from .safety import SafetyFilter
@@ -141,6 +141,11 @@ class MotionController:
         jump = self._measurement.take(q, dq, stamp_ns)
         if jump:
             self._start_anew(stamp_ns, jump)
+
+    @property
+    def latest_reading(self) -> JointReading | None:
+        """The newest joint state, None before the first."""
+        return self._measurement.latest
 
     # ---- one tick ---------------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from .limits import MotionLimits
 
 Array = NDArray[np.float64]
 
-#: A joint that changes faster than this multiple of its speed limit, plus this much [rad], was moved by something else.
-JUMP_FACTOR, JUMP_SLACK = 2.0, 0.05
+#: A joint that is this much [rad] farther than its speed and acceleration explain was moved by something else.
+JUMP_SLACK = 0.02
 REST_SPEED = 0.02
 #: Joint states older than the newest by less than this [s] were overtaken on the way; by more, the clock was set back.
 REORDERING = 0.2
@@ -39,7 +39,7 @@ class ArmMeasurement:
 
     def __init__(self, limits: MotionLimits) -> None:
         self._n = len(limits.joints.names)
-        self._speed = np.nan_to_num(limits.joints.velocity, nan=np.inf)
+        self._acceleration = np.nan_to_num(limits.joints.acceleration, nan=np.inf)
         self.latest: JointReading | None = None
         self.malformed = 0
 
@@ -62,7 +62,9 @@ class ArmMeasurement:
             return ""
         if passed < 0.0:
             return f"joint states jumped back by {-passed:.3f} s"
-        if np.any(np.abs(q - previous.q) > JUMP_FACTOR * self._speed * passed + JUMP_SLACK):
+        speed = np.maximum(np.abs(dq), np.abs(previous.dq))
+        explained = passed * (speed + passed * self._acceleration)
+        if np.any(np.abs(q - previous.q) > explained + JUMP_SLACK):
             return "joint positions jumped"
         return ""
 

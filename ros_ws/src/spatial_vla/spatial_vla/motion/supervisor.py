@@ -67,7 +67,7 @@ class Supervisor:
             return
         self._causes[cause] = None
         self._last_cause = cause
-        self.holds += not self._holding
+        self.holds += self._armed and not self._holding
         self._holding = True
 
     def resume(self, cause: str) -> None:

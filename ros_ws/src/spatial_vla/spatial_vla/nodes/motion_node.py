@@ -1,0 +1,167 @@
+"""Action chunks to joint trajectories at 100 Hz, each of which ends at rest; stops the arm when anything is amiss."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
+from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ..motion import ControllerStatus, MotionState, Verdict
+from . import qos
+from .conversions import chunk_from_message
+from .liveliness import LivelinessWatch
+from .motion_messages import JointStateReader, arm_trajectory, finger_trajectory, motion_status
+from .motion_parameters import PARAMETERS, controller_from
+from .run import main_of
+from .spatial_node import SpatialNode
+
+ARM_TOPIC = "panda_arm_controller/joint_trajectory"
+HAND_TOPIC = "panda_hand_controller/joint_trajectory"
+STATUS_PERIOD_NS = 50_000_000
+LEVELS = {
+    MotionState.DISARMED: DiagnosticStatus.WARN,
+    MotionState.IDLE: DiagnosticStatus.OK,
+    MotionState.RUNNING: DiagnosticStatus.OK,
+    MotionState.HOLDING: DiagnosticStatus.WARN,
+    MotionState.FAULT: DiagnosticStatus.ERROR,
+}
+
+
+class MotionNode(SpatialNode):
+    """The ROS side of :class:`~spatial_vla.motion.MotionController`."""
+
+    default_name = "motion_node"
+    parameters: ClassVar = PARAMETERS
+
+    def setup(self) -> None:
+        """Build the controller and connect it."""
+        self._controller = controller_from(self.value)
+        self._joints = self._controller.limits.joints.names
+        self._reader = JointStateReader(self._joints)
+        self._wants_arming = self.value("arm_on_start")
+        self._said: tuple[MotionState, str] | None = None
+        self._refusal = ""
+        self._status_ns = 0
+        self._arm = self.publish_on(JointTrajectory, ARM_TOPIC, qos.COMMAND)
+        self._hand = self.publish_on(JointTrajectory, HAND_TOPIC, qos.COMMAND)
+        self._status = self.publish_on(MotionStatus, "motion_status", qos.STREAM)
+        self.listen(ActionChunk, "action_chunk", self._on_chunk, qos.STREAM)
+        self.listen(JointState, "joint_states", self._on_joint_state, qos.SENSOR_IN)
+        for service in (
+            self.create_service(SetBool, "~/arm", self._on_arm),
+            self.create_service(Trigger, "~/reset", self._on_reset),
+        ):
+            self.own(lambda service=service: self.destroy_service(service))
+        self._watch_nodes([name for name in self.value("watched_nodes") if name])
+        self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
+
+    def start(self) -> None:
+        """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
+        self._timer = self.create_timer(self._controller.period, self._tick)
+
+    def stop(self) -> None:
+        """Disarm. The last command brings the arm to rest."""
+        self._controller.disarm()
+        self.destroy_timer(self._timer)
+
+    def _watch_nodes(self, names: list[str]) -> None:
+        """Hold until every one of ``names`` has been seen, and whenever one is lost."""
+        self._causes = {name: f"waiting for {name}" for name in names}
+        for cause in self._causes.values():
+            self._controller.hold(cause)
+        self._watch = LivelinessWatch(self, names, self._on_liveliness)
+
+    def _on_liveliness(self, name: str, alive: bool) -> None:
+        if alive:
+            self._controller.resume(self._causes[name])
+            self.get_logger().info(f"{name} is alive")
+            return
+        self._causes[name] = f"{name} died"
+        self._controller.hold(self._causes[name])
+        self.refuse("lost_nodes", f"{name} died: the arm stops")
+        if self.active:
+            self._tick()
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        verdict = self._controller.on_chunk(chunk_from_message(message), self.now_ns())
+        if not verdict:
+            self.refuse("chunks_refused", verdict.reason)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        reading = self._reader.read(message)
+        if reading is not None:
+            self._controller.on_joint_state(*reading)
+
+    def _tick(self) -> None:
+        now_ns = self.now_ns()
+        command = self._controller.step(now_ns)
+        if command is not None:
+            self._arm.publish(arm_trajectory(self._joints, command.points))
+            if command.gripper is not None:
+                joint, period = self.value("finger_joint"), self._controller.period
+                self._hand.publish(finger_trajectory(joint, command.gripper, period))
+        status = self._controller.status()
+        self._report(status, now_ns)
+        if self._wants_arming and status.state is MotionState.DISARMED:
+            self._try_to_arm(now_ns)
+
+    def _report(self, status: ControllerStatus, now_ns: int) -> None:
+        """Publish the status at 20 Hz and when it changes."""
+        changed = (status.state, status.reason) != self._said
+        if not changed and 0 <= now_ns - self._status_ns < STATUS_PERIOD_NS:
+            return
+        self._status_ns = now_ns
+        self._status.publish(motion_status(status, self.value("base_frame"), now_ns))
+        for name in ("chunks_accepted", "chunks_late", "chunks_clamped", "holds"):
+            self.counters[name] = getattr(status, name)
+        if changed:
+            self._said = status.state, status.reason
+            sentence = f"{status.state.name}: {status.reason}" if status.reason else status.state.name
+            self.diagnostics.set(LEVELS[status.state], sentence)
+            self.get_logger().info(sentence)
+
+    def _try_to_arm(self, now_ns: int) -> Verdict:
+        verdict = self._arming(now_ns)
+        if not verdict and verdict.reason != self._refusal:
+            self.get_logger().warning(f"not armed: {verdict.reason}")
+        self._refusal = verdict.reason
+        return verdict
+
+    def _arming(self, now_ns: int) -> Verdict:
+        reading = self._controller.latest_reading
+        if reading is None:
+            return Verdict(False, "no joint state received yet on 'joint_states'")
+        others = [
+            info.node_name
+            for info in self.get_publishers_info_by_topic(self._arm.topic_name)
+            if (info.node_name, info.node_namespace) != (self.get_name(), self.get_namespace())
+        ]
+        if others:
+            return Verdict(False, f"{others} also publish on {self._arm.topic_name}; stop them first")
+        return self._controller.arm(reading.q, now_ns)
+
+    def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if request.data:
+            verdict = self._try_to_arm(self.now_ns()) if self.active else Verdict(False, "node is not active")
+            response.success, response.message = verdict.accepted, verdict.reason
+        else:
+            self._wants_arming = False
+            self._controller.disarm()
+            response.success = True
+        return response
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._controller.reset()
+        self._wants_arming = self.value("arm_on_start")
+        response.success = True
+        response.message = "" if self._wants_arming else "disarmed; call ~/arm to go on"
+        return response
+
+
+def main() -> None:
+    """Entry point."""
+    main_of(MotionNode)

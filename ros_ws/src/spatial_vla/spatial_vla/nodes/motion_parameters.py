@@ -1,0 +1,113 @@
+"""The parameters of motion_node, and what they mean for the motion core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..description import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS, TCP_FRAME, joint_limits, panda_urdf
+from ..motion import (
+    Box,
+    CartesianLimits,
+    GateSettings,
+    MotionController,
+    MotionLimits,
+    MotionSettings,
+    RobotModel,
+    Scaling,
+)
+from .parameters import NodeParameter as P
+
+_SHARE = "Share of the robot's own limit that is used"
+
+PARAMETERS = (
+    P("robot_description", "", "URDF text; empty: the Panda that ships."),
+    P("joint_limits_file", "", "MoveIt-style joint_limits.yaml; empty: the Panda's that ships."),
+    P("joints", list(ARM_JOINTS), "The arm's joints, from the base on."),
+    P("finger_joint", FINGER_JOINTS[0], "Joint that gripper commands name."),
+    P("base_frame", BASE_FRAME, "Frame of chunks and limits."),
+    P("tcp_frame", TCP_FRAME, "Frame that chunks move."),
+    P("body_frames", ["panda_link4", "panda_link8"], "Elbow and flange: kept in the body box."),
+    P("rate", 100.0, "Commands per second.", 50.0, 200.0),
+    P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
+    P("watched_nodes", ["encoder_node", "decoder_node"], "The arm holds unless all of these are alive."),
+    P("velocity_scaling", 0.6, f"{_SHARE}: joint velocity.", 0.01, 1.0),
+    P("acceleration_scaling", 0.8, f"{_SHARE}: joint acceleration.", 0.01, 1.0),
+    P("jerk_scaling", 0.15, f"{_SHARE}: joint jerk.", 0.01, 1.0),
+    P("stop_acceleration_scaling", 0.95, f"{_SHARE}: joint acceleration while stopping.", 0.01, 1.0),
+    P("stop_jerk_scaling", 0.4, f"{_SHARE}: joint jerk while stopping.", 0.01, 1.0),
+    P("position_margin", 0.03, "Distance kept from the joint stops [rad].", 0.0, 0.49),
+    P("max_speed", 0.28, "Tool centre point [m/s].", 0.01, 1.5),
+    P("max_acceleration", 2.0, "Tool centre point [m/s^2].", 0.1, 10.0),
+    P("max_angular_speed", 1.6, "Tool centre point [rad/s].", 0.05, 2.5),
+    P("max_angular_acceleration", 12.0, "Tool centre point [rad/s^2].", 0.5, 25.0),
+    P("workspace_lower", [0.15, -0.65, 0.012], "Lower corner of the tool centre point's box [m]."),
+    P("workspace_upper", [0.85, 0.65, 0.95], "Upper corner of the tool centre point's box [m]."),
+    P("body_lower", [-0.5, -0.8, 0.08], "Lower corner of the body frames' box [m]."),
+    P("body_upper", [0.9, 0.8, 1.25], "Upper corner of the body frames' box [m]."),
+    P("max_step_translation", 0.06, "Longest translation of one step of a chunk [m].", 0.001, 0.5),
+    P("max_step_rotation", 0.35, "Largest rotation of one step of a chunk [rad].", 0.001, 1.5),
+    P("over_limit", "clamp", "Steps beyond that are shortened (clamp), or their chunk refused (reject)."),
+    P("joint_state_timeout", 0.1, "Oldest joint state to move on [s].", 0.02, 1.0),
+    P("hold_distance", 0.03, "Distance from the reference at which the arm freezes [m].", 0.005, 0.2),
+    P("hold_angle", 0.2, "Angle from the reference at which the arm freezes [rad].", 0.02, 1.0),
+    P("fault_after", 1.0, "A freeze that lasts this long is a fault [s].", 0.1, 10.0),
+)
+
+
+def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
+    """Limits from parameters, read by ``value(name)``, and URDF text."""
+    file = value("joint_limits_file")
+    table = yaml.safe_load(Path(file).expanduser().read_text())["joint_limits"] if file else joint_limits()
+    return MotionLimits.from_urdf(
+        urdf,
+        table,
+        list(value("joints")),
+        scaling=Scaling(
+            velocity=value("velocity_scaling"),
+            acceleration=value("acceleration_scaling"),
+            jerk=value("jerk_scaling"),
+            stop_acceleration=value("stop_acceleration_scaling"),
+            stop_jerk=value("stop_jerk_scaling"),
+            position_margin=value("position_margin"),
+        ),
+        cartesian=CartesianLimits(
+            speed=value("max_speed"),
+            acceleration=value("max_acceleration"),
+            angular_speed=value("max_angular_speed"),
+            angular_acceleration=value("max_angular_acceleration"),
+        ),
+        workspace=Box(tuple(value("workspace_lower")), tuple(value("workspace_upper"))),
+        body_box=Box(tuple(value("body_lower")), tuple(value("body_upper"))),
+        body_frames=tuple(value("body_frames")),
+    )
+
+
+def controller_from(value: Callable[[str], Any]) -> MotionController:
+    """The motion core that the parameters, read by ``value(name)``, describe.
+
+    Raises:
+        ValueError: a value makes no sense, or the URDF lacks a joint or frame.
+        OSError: the limits file cannot be read.
+    """
+    urdf = value("robot_description") or panda_urdf()
+    over_limit = value("over_limit")
+    if over_limit not in ("clamp", "reject"):
+        raise ValueError(f"parameter 'over_limit' is {over_limit!r}; it must be 'clamp' or 'reject'")
+    gate = GateSettings(
+        frame=value("base_frame"),
+        max_translation=value("max_step_translation"),
+        max_rotation=value("max_step_rotation"),
+        over_limit=over_limit,
+    )
+    settings = MotionSettings(
+        gate=gate,
+        joint_state_timeout=value("joint_state_timeout"),
+        hold_error=(value("hold_distance"), value("hold_angle")),
+        fault_after=value("fault_after"),
+    )
+    model = RobotModel(urdf, list(value("joints")), value("base_frame"), value("tcp_frame"))
+    return MotionController(model, limits_from(value, urdf), 1.0 / value("rate"), settings)
