@@ -82,10 +82,10 @@ def test_other_arrays_are_no_images():
 
 
 def test_unsupported_encoding_is_refused_with_what_would_do():
-    with pytest.raises(RefusedInput, match="yuv422.*rgb8.*bgr8") as error:
+    with pytest.raises(RefusedInput, match=r"yuv422.*rgb8.*bgr8") as error:
         rgb_from_image(raw(RGB, "yuv422"))
     assert error.value.counter == "image_refused"
-    with pytest.raises(RefusedInput, match="rgb8.*32FC1"):
+    with pytest.raises(RefusedInput, match=r"rgb8.*32FC1"):
         depth_from_image(raw(RGB, "rgb8"))
 
 
