@@ -61,7 +61,7 @@ setup(
     extras_require={
         # ROS 2 itself, where no distribution is installed; never together with one.
         "ros": ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in MESSAGES)],
-        "report": ["imageio>=2.34", "imageio-ffmpeg>=0.5", "matplotlib>=3.8", "Pillow>=10", "rosbags>=0.10"],
+        "report": ["imageio-ffmpeg>=0.5", "rosbags>=0.10"],
         "test": ["pytest", "pytest-timeout", "hypothesis"],
     },
     entry_points={

@@ -24,6 +24,8 @@ class BringupArguments:
     visualize: Annotated[bool, Doc("Publish feature maps, clouds, grids and paths for display.")] = True
     rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
 
+    record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""
+
     @classmethod
     def from_strings(cls, values: Mapping[str, str]) -> BringupArguments:
         """Make arguments from the texts that launch hands over.
@@ -34,12 +36,10 @@ class BringupArguments:
         known = {described.name: described.default for described in described_arguments()}
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown bring-up arguments {unknown}; known are {sorted(known)}")
-        return cls(
-            **{
-                name: _boolean(name, text) if isinstance(known[name], bool) else text
-                for name, text in values.items()
-            }
-        )
+        typed: dict[str, Any] = {
+            name: _boolean(name, text) if isinstance(known[name], bool) else text for name, text in values.items()
+        }
+        return cls(**typed)
 
 
 @dataclass(frozen=True)

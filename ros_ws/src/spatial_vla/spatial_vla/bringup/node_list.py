@@ -87,6 +87,7 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
         node("motion_node"),
         node("instruction_node"),
         node("visualizer_node", condition=arguments.visualize, required=False),
+        _recorder(arguments, files),
         _rviz(arguments),
     )
 
@@ -103,6 +104,24 @@ def _simulation(arguments: BringupArguments, files: tuple[Path, ...]) -> NodeEnt
         log_level=arguments.log_level,
         condition=arguments.sim,
         respawn=arguments.use_respawn,
+    )
+
+
+def _recorder(arguments: BringupArguments, files: tuple[Path, ...]) -> NodeEntry:
+    return NodeEntry(
+        package="spatial_vla",
+        executable="recorder_node",
+        name="recorder_node",
+        namespace="/" + arguments.namespace.strip("/"),
+        parameter_files=files,
+        parameters={
+            "use_sim_time": arguments.use_sim_time,
+            "autostart": True,
+            "directory": str(Path(arguments.record).expanduser().resolve()),
+        },
+        log_level=arguments.log_level,
+        condition=bool(arguments.record),
+        required=False,
     )
 
 

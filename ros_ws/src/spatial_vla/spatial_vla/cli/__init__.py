@@ -1,0 +1,5 @@
+"""The command line ``spatial-vla``."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,63 @@
+"""``spatial-vla run``: everything at once, a few tasks, and a report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class Run:
+    """Start everything with a simulated robot, let it do some tasks, and write a report."""
+
+    tasks: int = 3
+    """How many tasks; each has a scene of its own."""
+
+    seed: int = 1
+    """Seed of the first scene; the next ones follow."""
+
+    task: Literal["", "touch", "point", "pick"] = ""
+    """Kind of task; drawn from the seed if empty."""
+
+    timeout: float = 30.0
+    """Simulated seconds that one task may take."""
+
+    output: Path = Path("runs")
+    """Folder in which the run gets a folder of its own."""
+
+    rviz: bool = False
+    """Open rviz, where it is installed."""
+
+    def run(self) -> int:
+        """Return 0 when every task was tried, done or not; 1 when something broke; 130 when interrupted."""
+        from .session import Interrupted, RunFailed, run_tasks
+
+        folder = self.output / datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder.mkdir(parents=True)
+        try:
+            outcomes = run_tasks(self, folder)
+        except RunFailed as error:
+            print(f"spatial-vla run: {error}", file=sys.stderr)
+            return 1
+        except Interrupted:
+            return 130
+        (folder / "tasks.json").write_text(
+            json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n"
+        )
+        print(f"{sum(outcome.success for outcome in outcomes)} of {len(outcomes)} tasks done.")
+        return _report(folder)
+
+
+def _report(folder: Path) -> int:
+    try:
+        from spatial_vla.report import write_report
+    except ImportError as error:
+        print(f"spatial-vla run: no report: {error}; pip install 'spatial_vla[report]'", file=sys.stderr)
+        return 1
+    print("writing the report ...", flush=True)
+    print(f"Report: {write_report(folder).resolve()}")
+    return 0

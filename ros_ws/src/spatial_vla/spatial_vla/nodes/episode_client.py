@@ -1,0 +1,185 @@
+"""What drives the graph from outside: lay out a scene, give an instruction, watch, and hear the verdict."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+from spatial_vla_interfaces.action import FollowInstruction
+from spatial_vla_interfaces.msg import MotionStatus, SimState
+from spatial_vla_interfaces.srv import ResetScene
+
+from . import qos
+
+REPLY_TIMEOUT = 30.0
+"""How long a server may take to answer a request that is not the instruction itself [s, real time]."""
+GOAL_GRACE = 60.0
+"""How much longer than its own timeout an instruction may take [s, real time]; a slow machine simulates slowly."""
+CANCEL_TIMEOUT = 2.0
+"""[s]"""
+
+
+class NoAnswer(RuntimeError):
+    """A node that should have answered did not."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Feedback of a running instruction: motion state and its reason, seconds elapsed, chunks, latency of the last."""
+
+    state: str
+    reason: str
+    elapsed: float
+    chunks: int
+    chunk_ms: float
+
+
+class EpisodeClient:
+    """A client node that spins in a thread of its own; a context manager. Methods block and are for one thread."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        # No sim time: what it waits for may be the very thing that should make the time pass.
+        self._node = Node("episode_client", namespace=namespace, context=self._context)
+        self._follow = ActionClient(self._node, FollowInstruction, "follow_instruction")
+        self._reset = self._node.create_client(ResetScene, "sim/reset")
+        self._closing = threading.Event()
+        self._changed = threading.Condition()
+        self._sim_state: SimState | None = None
+        self._motion: MotionStatus | None = None
+        self._node.create_subscription(SimState, "sim/state", self._on_sim_state, qos.STREAM)
+        self._node.create_subscription(MotionStatus, "motion_status", self._on_motion, qos.STREAM)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name="episode_client", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> EpisodeClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the graph; a method that waits in another thread raises NoAnswer."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._executor.shutdown(timeout_sec=1.0)
+        rclpy.try_shutdown(context=self._context)
+        self._thread.join(timeout=2.0)
+
+    def missing(self, *, sim: bool) -> list[str]:
+        """Return what is not there yet of that which an episode needs."""
+        waiting = [] if self._follow.server_is_ready() else ["action follow_instruction (instruction_node)"]
+        if self._motion is None:
+            waiting.append("topic motion_status (motion_node)")
+        if sim and not self._reset.service_is_ready():
+            waiting.append("service sim/reset (sim_node)")
+        if sim and self._sim_state is None:
+            waiting.append("topic sim/state (sim_node)")
+        return waiting
+
+    def reset(self, seed: int, task: str = "") -> ResetScene.Response:
+        """Lay out the scene of ``seed``; ``task`` is touch, point, pick or empty (drawn from the seed).
+
+        Raises:
+            NoAnswer: the simulation does not answer or refuses.
+        """
+        response = self._wait(
+            self._reset.call_async(ResetScene.Request(seed=seed, task=task)), REPLY_TIMEOUT, "sim/reset"
+        )
+        if not response.success:
+            raise NoAnswer(f"sim/reset refused seed {seed}, task {task!r}: {response.message}")
+        return response
+
+    def follow(
+        self, instruction: str, timeout: float = 0.0, on_progress: Callable[[Progress], None] | None = None
+    ) -> FollowInstruction.Result:
+        """Have ``instruction`` obeyed and return how it ended; ``timeout`` [s] 0 means the server's default.
+
+        An interrupt while it runs cancels the instruction before it propagates.
+
+        Raises:
+            NoAnswer: there is no action server, it does not answer, or it rejects the instruction.
+        """
+        if not self._follow.wait_for_server(timeout_sec=REPLY_TIMEOUT):
+            raise NoAnswer(
+                "no action server follow_instruction; is a bring-up running (spatial-vla bringup)?"
+            )
+
+        def feedback(message: Any) -> None:
+            if on_progress is not None:
+                f = message.feedback
+                on_progress(Progress(f.state, f.reason, f.elapsed, f.chunks, f.chunk_ms))
+
+        goal = FollowInstruction.Goal(instruction=instruction, timeout=timeout)
+        handle = self._wait(self._follow.send_goal_async(goal, feedback), REPLY_TIMEOUT, "follow_instruction")
+        if not handle.accepted:
+            raise NoAnswer(
+                f"the instruction {instruction!r} was rejected; the log of instruction_node says why"
+            )
+        try:
+            result = handle.get_result_async()
+            return self._wait(result, timeout + GOAL_GRACE, "follow_instruction").result
+        except BaseException:
+            with suppress(NoAnswer):
+                self._wait(handle.cancel_goal_async(), CANCEL_TIMEOUT, "follow_instruction")
+            raise
+
+    def verdict(self) -> SimState:
+        """Return the next state of the simulated scene, so one that is later than everything before the call.
+
+        Raises:
+            NoAnswer: none comes.
+        """
+        with self._changed:
+            self._sim_state = None
+            arrived = self._changed.wait_for(lambda: self._sim_state or self._closing.is_set(), REPLY_TIMEOUT)
+            if not arrived or self._sim_state is None:
+                raise NoAnswer(f"nothing on sim/state for {REPLY_TIMEOUT:g} s")
+            return self._sim_state
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            NoAnswer: closed meanwhile.
+        """
+        if self._closing.wait(seconds):
+            raise NoAnswer("closed")
+
+    def _wait(self, future: Future, timeout: float, what: str) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        deadline = time.monotonic() + timeout
+        while not done.wait(0.05):
+            if self._closing.is_set():
+                raise NoAnswer(f"closed while waiting for {what}")
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"no answer from {what} within {timeout:g} s")
+        return future.result()
+
+    def _on_sim_state(self, message: SimState) -> None:
+        with self._changed:
+            self._sim_state = message
+            self._changed.notify_all()
+
+    def _on_motion(self, message: MotionStatus) -> None:
+        self._motion = message
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()

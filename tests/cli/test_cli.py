@@ -1,0 +1,75 @@
+"""The command line, started as a user starts it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("spatial-vla")
+pytestmark = pytest.mark.skipif(
+    not PROGRAM.exists(), reason="spatial_vla is not installed in this environment"
+)
+
+
+def spatial_vla(*arguments, timeout=60):
+    return subprocess.run(
+        [str(PROGRAM), *arguments], capture_output=True, text=True, check=False, timeout=timeout
+    )
+
+
+def test_help_names_every_command():
+    done = spatial_vla("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("run", "bringup", "say", "doctor"))
+
+
+def test_bringup_offers_the_arguments_of_the_launch_file():
+    from spatial_vla.bringup.arguments import described_arguments
+
+    text = spatial_vla("bringup", "--help").stdout
+    for argument in described_arguments():
+        assert f"--{argument.name.replace('_', '-')}" in text
+
+
+def test_a_wrong_argument_is_refused():
+    assert spatial_vla("bringup", "--no-such-thing").returncode == 2
+
+
+def test_a_missing_parameter_file_is_named():
+    done = spatial_vla("bringup", "--params-file", "nowhere.yaml")
+    assert done.returncode == 1
+    assert "nowhere.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_doctor_prints_one_json_object():
+    done = spatial_vla("doctor", "--json", "--no-graph")
+    report = json.loads(done.stdout)
+    by_name = {check["name"]: check for check in report["checks"]}
+    assert by_name["ROS 2"]["status"] == "ok"
+    assert by_name["interfaces"]["status"] == "ok"
+    assert report["healthy"] == all(check["status"] != "missing" for check in report["checks"])
+    assert done.returncode == (0 if report["healthy"] else 1)
+
+
+def test_doctor_gives_the_command_that_mends(monkeypatch):
+    from importlib import metadata
+
+    from spatial_vla.cli import checks
+
+    def nothing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks.metadata, "version", nothing)
+    check = checks._distribution("ruckig")
+    assert (check.status, check.remedy) == ("missing", "./setup")
+    assert checks._distribution("torch", optional="./setup --dev").status == "absent"
+
+
+def test_doctor_sees_a_mixture(monkeypatch):
+    from spatial_vla.cli import checks
+
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    monkeypatch.setattr(checks, "uses_wheels", lambda: True)
+    assert checks._no_mixture().status == "missing"

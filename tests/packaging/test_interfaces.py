@@ -1,0 +1,44 @@
+"""The generated message types, however they were built."""
+
+import re
+from pathlib import Path
+
+from spatial_vla_interfaces import action, msg, srv
+from tf2_msgs.msg import TFMessage
+
+SOURCE = Path(__file__).parents[2] / "ros_ws/src/spatial_vla_interfaces"
+
+
+def test_every_definition_is_listed_and_importable():
+    listed = set(re.findall(r'"((?:msg|srv|action)/\w+\.\w+)"', (SOURCE / "CMakeLists.txt").read_text()))
+    files = {
+        str(path.relative_to(SOURCE))
+        for kind in ("msg", "srv", "action")
+        for path in SOURCE.glob(f"{kind}/*")
+    }
+    assert listed == files
+    for file in map(Path, files):
+        assert hasattr({"msg": msg, "srv": srv, "action": action}[file.parts[0]], file.stem)
+
+
+def test_every_field_is_explained():
+    for path in SOURCE.glob("msg/*.msg"):
+        fields = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        bare = [line for line in fields if "#" not in line and not line.startswith("std_msgs/Header")]
+        assert not bare, (path.name, bare)
+        assert path.read_text().startswith("#"), path.name
+
+
+def test_installed_types_are_those_of_the_sources():
+    text = (SOURCE / "msg/ActionChunk.msg").read_text()
+    lines = [line.split("#")[0].split() for line in text.splitlines()]
+    names = [words[1] for words in lines if len(words) == 2]
+    assert list(msg.ActionChunk.get_fields_and_field_types()) == names, (
+        "run ./setup to build the interfaces anew"
+    )
+
+
+def test_the_transform_message_has_the_one_field_of_geometry2():
+    assert TFMessage.get_fields_and_field_types() == {
+        "transforms": "sequence<geometry_msgs/TransformStamped>"
+    }
