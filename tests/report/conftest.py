@@ -168,6 +168,7 @@ class FakeGraph:
             world.step(PERIOD_NS * 1e-9)
         end = self.new("spatial_vla_interfaces/msg/Instruction", active=False, **say)
         self.publish("/instruction", end, world.time_ns)
+        self.state(world.time_ns, scene)
 
 
 def _message(types: Typestore, name: str, given: dict[str, Any]) -> Any:

@@ -31,6 +31,7 @@ def test_invalid_depth_gives_no_point(bad):
 
 def test_a_point_is_sixteen_bytes_without_padding():
     assert POINT_DTYPE.itemsize == 16
+    assert POINT_DTYPE.fields is not None
     assert [POINT_DTYPE.fields[name][1] for name in ("x", "y", "z", "rgb")] == [0, 4, 8, 12]
 
 

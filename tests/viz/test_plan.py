@@ -35,6 +35,7 @@ def test_plan_seen_from_a_camera_is_transformed_with_its_target():
     plan = Plan.of(chunk(np.ones((2, 6)), target=np.array([1.0, 2.0, 3.0])), SE3.identity())
     seen = plan.seen_from(camera_from_base)
     np.testing.assert_allclose(seen.positions, camera_from_base.apply(plan.positions))
+    assert seen.target is not None
     np.testing.assert_allclose(seen.target, camera_from_base.apply([1.0, 2.0, 3.0]))
 
 
@@ -61,7 +62,8 @@ def test_ramp_is_monotone_in_lightness_and_survives_nan():
 
 def test_drawing_puts_tool_steps_and_target_on_their_pixels_and_leaves_the_input_alone():
     positions = np.array([[-0.2, 0.0, 1.0], [0.0, 0.1, 1.0], [0.2, -0.1, 1.0]])
-    plan = Plan(positions, np.array([0.3, 0.3, 1.0]))
+    target = np.array([0.3, 0.3, 1.0])
+    plan = Plan(positions, target)
     blank = np.zeros((90, 120, 3), np.uint8)
     out = draw_plan(blank, CAMERA, plan)
     assert not blank.any()
@@ -69,7 +71,7 @@ def test_drawing_puts_tool_steps_and_target_on_their_pixels_and_leaves_the_input
         (positions[0], PAPER),
         (positions[1], PLAN),
         (positions[2], PLAN),
-        (plan.target, TARGET),
+        (target, TARGET),
     ):
         u, v = np.round(CAMERA.project(point)).astype(int)
         np.testing.assert_array_equal(out[v, u], colour)

@@ -43,6 +43,12 @@ class Episode:
         """Duration [s]."""
         return (self.end_ns - self.start_ns) * 1e-9
 
+    def judge(self, state: Any) -> None:
+        """Take the referee's word from a SimState message; None leaves the episode as it is."""
+        if state is not None:
+            self.success, self.failure = bool(state.success), state.failure
+            self.distance, self.displacement = float(state.distance), float(state.distractor_displacement)
+
 
 @dataclass
 class Latency:
@@ -105,7 +111,8 @@ class _Story:
         self.episodes: list[Episode] = []
         self.latency = Latency()
         self._current: Episode | None = None
-        self._verdict: Any = None
+        self._just_ended: Episode | None = None
+        self._state: Any = None  # of the scene, in this episode
         self._seen_chunks = 0  # PolicyStatus.chunks at the last overhead sample
         self._seen_command = 0  # MotionStatus.chunk_id at the last image-to-command sample
 
@@ -115,7 +122,7 @@ class _Story:
             "/action_chunk": self._chunk,
             "/policy_status": self._policy,
             "/motion_status": self._motion,
-            "/sim/state": self._state,
+            "/sim/state": self._verdict,
         }
         time_ns = 0
         for topic, time_ns, message in messages:
@@ -126,7 +133,7 @@ class _Story:
         if self._current is not None and (not message.active or message.id != self._current.instruction_id):
             self._end(time_ns)
         if message.active and self._current is None:
-            self._verdict = None
+            self._state = self._just_ended = None
             self._current = Episode(message.id, message.text, time_ns, time_ns)
 
     def _end(self, time_ns: int) -> None:
@@ -134,12 +141,9 @@ class _Story:
         if episode is None:
             return
         episode.end_ns = time_ns
-        if self._verdict is not None:
-            episode.success = bool(self._verdict.success)
-            episode.failure = self._verdict.failure
-            episode.distance = float(self._verdict.distance)
-            episode.displacement = float(self._verdict.distractor_displacement)
+        episode.judge(self._state)
         self.episodes.append(episode)
+        self._just_ended = episode
 
     def _chunk(self, message: Any, _: int) -> None:
         self.latency.encode.append(float(message.encode_ms))
@@ -157,5 +161,9 @@ class _Story:
             self._seen_command = message.chunk_id
             self.latency.image_to_command.append(float(message.image_to_command_ms))
 
-    def _state(self, message: Any, _: int) -> None:
-        self._verdict = message
+    def _verdict(self, message: Any, _: int) -> None:
+        # The first state after the end is the fairest: nothing has been reset yet, and the arm has come to rest.
+        if self._just_ended is not None:
+            self._just_ended.judge(message)
+            self._just_ended = None
+        self._state = message
