@@ -18,28 +18,27 @@ A shard is written aside and renamed, so a recording that was interrupted goes o
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 from rich.progress import track
-from spatial_vla.language.grammar import COLOURS, SHAPES, VERBS
+from spatial_vla.language.grammar import COLOURS, SHAPES, VERBS, Command, ObjectPhrase, render
+from spatial_vla.policy import Decoder, Encoder
 from spatial_vla.policy.preprocess import by_patch, cell_pixels, cell_points, tool_state
 
 from . import expert
 from .arm import SimulatedArm
-from .scene import Scene, sample_scene
+from .closed_loop import Actor, expert_actor, policy_actor
+from .scene import Scene, Task, sample_scene
 from .world import World
 
 Array = NDArray[np.float64]
 IMAGE_SIZE, PATCH, CELLS, MOST_OBJECTS, STEPS = 224, 16, 16, 6, 4
 VERB_NAMES, SHAPE_NAMES = tuple(VERBS), tuple(SHAPES)
-
-Policy = Callable[[World, str, int], tuple[Array, float]]
-"""(world, verb, object index) to the step to carry out: delta (6,), gripper."""
+VERB_SHARES = (0.2, 0.25, 0.55)  # touch, point, pick: the longest task is shown most
 
 
 def frame(world: World, verb: int, obj: int) -> dict[str, NDArray]:
@@ -88,29 +87,44 @@ def label_all(world: World, verb: int, obj: int) -> tuple[NDArray[np.float32], N
 
 
 def demonstrate(
-    world: World, arm: SimulatedArm, scene: Scene, rng: np.random.Generator, frames: int
-) -> list[dict]:
-    """Carry out a few tasks in one scene, with noise, wrong turns and changes of mind, and record every step."""
+    world: World,
+    arm: SimulatedArm,
+    scene: Scene,
+    rng: np.random.Generator,
+    frames: int,
+    student: Actor | None = None,
+) -> list[dict[str, NDArray]]:
+    """Carry out a few tasks in one scene, with noise, wrong turns and changes of mind, and record every step.
+
+    With a ``student`` it is the student who acts, so that the expert's labels cover the student's own mistakes.
+    """
     world.reset(scene)
     arm.reset()
     wander(arm, rng)
-    rows, (verb, obj), idle = [], _draw_task(scene, rng), 0
+    rows, scene, idle = [], ask(scene, rng), 0
     noise = rng.choice([0.0, 0.004, 0.010]) * np.array([1, 1, 1, 4, 4, 4])
     for _ in range(frames):
+        verb, obj = VERB_NAMES.index(scene.task.verb), scene.task.target
         rows.append(frame(world, verb, obj))
-        state = expert.State.of(world, obj)
-        deltas, gripper = expert.answer(state, VERB_NAMES[verb], STEPS)
-        holding = expert.holds(state)
+        holding = expert.holds(expert.State.of(world, obj))
+        deltas, gripper = (student or expert_actor)(world, scene)
         idle = 0 if deltas[0].any() else idle + 1
-        if idle >= 3 and (VERB_NAMES[verb] != "pick" or (holding and rng.random() < 0.5)):
-            (verb, obj), idle = _draw_task(scene, rng), 0
+        if idle >= 3 and (scene.task.verb != "pick" or (holding and rng.random() < 0.5)):
+            scene, idle = ask(scene, rng), 0
             wander(arm, rng, least=1)
         elif rng.random() < 0.04 and not holding:
             wander(arm, rng, least=1)
         else:
-            deltas[:2] += noise * rng.normal(size=6)
+            deltas = deltas + noise * rng.normal(size=6) * (np.arange(STEPS) < 2)[:, None]
             arm.follow(deltas, gripper, dt=expert.DT, seconds=expert.DT)
     return rows
+
+
+def ask(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same scene with another task."""
+    verb, target = str(rng.choice(VERB_NAMES, p=VERB_SHARES)), int(rng.integers(len(scene.objects)))
+    phrase = ObjectPhrase(scene.objects[target].colour, scene.objects[target].shape)
+    return replace(scene, task=Task(verb, target), instruction=render(Command(verb, phrase), rng))
 
 
 def wander(arm: SimulatedArm, rng: np.random.Generator, least: int = 0) -> None:
@@ -122,10 +136,6 @@ def wander(arm: SimulatedArm, rng: np.random.Generator, least: int = 0) -> None:
     gripper = np.full(STEPS, float(rng.random() < 0.6))
     for _ in range(int(rng.integers(least, 6))):
         arm.follow(np.tile(step, (STEPS, 1)), gripper, dt=expert.DT, seconds=expert.DT)
-
-
-def _draw_task(scene: Scene, rng: np.random.Generator) -> tuple[int, int]:
-    return int(rng.choice(len(VERBS), p=(0.2, 0.25, 0.55))), int(rng.integers(len(scene.objects)))
 
 
 @dataclass
@@ -144,12 +154,15 @@ class RecordArgs:
     """first scene seed; evaluation uses seeds below one million"""
     first: int = 0
     """first shard, to split the work among processes"""
+    student: Path | None = None
+    """bundle of a policy that acts instead of the expert, who still labels (DAgger)"""
 
 
 def record(args: RecordArgs) -> None:
     """Record the shards that are not there yet."""
     world = World(IMAGE_SIZE)
     arm = SimulatedArm(world)
+    student = policy_actor(Encoder(args.student), Decoder(args.student)) if args.student else None
     for shard in track(range(args.first, args.first + args.shards), description="recording"):
         target = args.out / f"shard-{shard:05d}"
         if target.exists():
@@ -157,7 +170,9 @@ def record(args: RecordArgs) -> None:
         rows: list[dict[str, NDArray]] = []
         for k in range(args.scenes):
             seed = args.seed + shard * args.scenes + k
-            rows += demonstrate(world, arm, sample_scene(seed), np.random.default_rng((seed, 1)), args.frames)
+            rows += demonstrate(
+                world, arm, sample_scene(seed), np.random.default_rng((seed, 1)), args.frames, student
+            )
         aside = target.with_suffix(".partial")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
