@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Duration
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -49,7 +50,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.received = defaultdict(list)
-        self.context = rclpy.Context()
+        self.context = Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("observer", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
@@ -83,7 +84,9 @@ class Observer:
     def reset(self, seed: int, task: str) -> ResetScene.Response:
         future = self.reset_client.call_async(ResetScene.Request(seed=seed, task=task))
         self.spin_until(future.done)
-        return future.result()
+        response = future.result()
+        assert response is not None
+        return response
 
     def send_arm(self, target: np.ndarray, seconds: float, names=ARM_JOINTS) -> None:
         message = JointTrajectory(joint_names=list(names))

@@ -7,8 +7,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from spatial_vla.geometry import SE3
 from spatial_vla.nodes import qos
+from spatial_vla.nodes.conversions import header
+from spatial_vla.nodes.images import image_from_array, info_from_camera
 
-from . import messages
 from .ray_camera import Frame
 
 #: link_from_optical: a camera link looks along x with z up, its optical frame along z with y down (REP-103).
@@ -41,7 +42,7 @@ class CameraPublisher:
 
     def publish(self, frame: Frame, stamp_ns: int) -> None:
         """Send one view, taken at ``stamp_ns``; the small message first, so that a pairing reader has it."""
-        head = messages.header(stamp_ns, self._frame)
-        self._info.publish(messages.camera_info(frame.camera, head))
-        self._depth.publish(messages.image(frame.depth, head))
-        self._image.publish(messages.image(frame.rgb, head))
+        head = header(stamp_ns, self._frame)
+        self._info.publish(info_from_camera(frame.camera, head))
+        self._depth.publish(image_from_array(frame.depth, head))
+        self._image.publish(image_from_array(frame.rgb, head))

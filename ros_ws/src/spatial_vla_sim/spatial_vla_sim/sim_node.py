@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import rclpy
+from geometry_msgs.msg import TransformStamped
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
@@ -21,6 +22,7 @@ from rclpy.utilities import ok, try_shutdown
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from spatial_vla.nodes import qos
+from spatial_vla.nodes.conversions import header, time_message, transform_message
 from spatial_vla.nodes.parameters import NodeParameter
 from spatial_vla.nodes.run import EXIT_OK, EXIT_REFUSED
 from spatial_vla_interfaces.msg import SimState
@@ -134,7 +136,7 @@ class SimNode(Node):
 
     def _on_reset(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
         try:
-            response.stamp = messages.time_message(self._lay_out(request.seed, request.task))
+            response.stamp = time_message(self._lay_out(request.seed, request.task))
         except ValueError as error:
             response.message = str(error)
             return response
@@ -157,27 +159,34 @@ class SimNode(Node):
 
     def _publish_mounts(self, stamp_ns: int) -> None:
         """The external camera's frames; each scene mounts it a little differently."""
-        link = self._world.scene.world_from_camera @ LINK_FROM_OPTICAL.inverse()
-        world, mount = messages.header(stamp_ns, "world"), link_frame(EXTERNAL_CAMERA)
-        optical = messages.header(stamp_ns, mount)
+        mount, optical = link_frame(EXTERNAL_CAMERA), optical_frame(EXTERNAL_CAMERA)
+        world_from_link = self._world.scene.world_from_camera @ LINK_FROM_OPTICAL.inverse()
+        rows = ((world_from_link, "world", mount), (LINK_FROM_OPTICAL, mount, optical))
         transforms = [
-            messages.transform_stamped(link, mount, world),
-            messages.transform_stamped(LINK_FROM_OPTICAL, optical_frame(EXTERNAL_CAMERA), optical),
+            TransformStamped(
+                header=header(stamp_ns, parent), child_frame_id=child, transform=transform_message(transform)
+            )
+            for transform, parent, child in rows
         ]
         self._mounts.publish(TFMessage(transforms=transforms))
 
     def _run(self) -> None:
         pacer, tick = Pacer(TICK), 0
-        while not self._stopping.is_set() and ok():
-            with self._lock:
-                self._world.step(TICK)
+        try:
+            while not self._stopping.is_set():
                 tick += 1
-                self._publish(tick)
-            pacer.wait(self._factor)
+                with self._lock:
+                    self._world.step(TICK)
+                    self._publish(tick)
+                pacer.wait(self._factor)
+        except Exception:
+            # An interrupt invalidates the publishers at once, maybe in the middle of a tick; that is no failure.
+            if ok():
+                raise
 
     def _publish(self, tick: int) -> None:
         stamp_ns = self._world.time_ns
-        self._clock.publish(Clock(clock=messages.time_message(stamp_ns)))
+        self._clock.publish(Clock(clock=time_message(stamp_ns)))
         self._joints.publish(messages.joint_state(self._world, stamp_ns))
         if tick % STATE_TICKS == 0:
             self._state.publish(messages.sim_state(self._world, stamp_ns))
