@@ -16,15 +16,17 @@ SAY_AGAIN = 5.0  # [s] before the same kind of refusal is logged again
 class Diagnostics:
     """Publishes once per second of real time, also while simulated time stands still.
 
-    A refusal shows as a warning for one period; ``set`` states the health that holds in between.
+    A refusal shows as a warning for one period; ``set`` states the health that holds in between. ``counters`` count
+    events since the start, ``readings`` hold latest values; both are published.
     """
 
     def __init__(self, node: LifecycleNode) -> None:
         self.counters: Counter[str] = Counter()
+        self.readings: dict[str, float] = {}
         self._node = node
         self._level: bytes = DiagnosticStatus.OK
         self._message = "not configured"
-        self._warning = ""
+        self._warning = self.last_refusal = ""
         self._said: dict[str, float] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -37,7 +39,7 @@ class Diagnostics:
     def refuse(self, counter: str, reason: str) -> None:
         """Count a refused input, warn of it in the next message, and log it unless it was logged just now."""
         self.counters[counter] += 1
-        self._warning = reason
+        self._warning = self.last_refusal = reason
         now = self._steady.now().nanoseconds * 1e-9
         if now - self._said.get(counter, -SAY_AGAIN) >= SAY_AGAIN:
             self._said[counter] = now
@@ -55,6 +57,7 @@ class Diagnostics:
             status.level, status.message = DiagnosticStatus.WARN, self._warning
         self._warning = ""
         status.values = [KeyValue(key=key, value=str(n)) for key, n in sorted(self.counters.items())]
+        status.values += [KeyValue(key=key, value=f"{x:.3g}") for key, x in sorted(self.readings.items())]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)

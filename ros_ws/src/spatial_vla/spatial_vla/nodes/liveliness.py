@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from rclpy.event_handler import QoSLivelinessChangedInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
 from std_msgs.msg import Empty
 
 from . import qos
@@ -38,21 +39,27 @@ class LivelinessWatch:
     def __init__(self, node: Node, watched: Iterable[str], on_change: Callable[[str, bool], None]) -> None:
         self._alive = dict.fromkeys(watched, False)
         self._on_change = on_change
-        self._subscriptions = [self._subscribe(node, name) for name in self._alive]
+        self._node = node
+        self._subscriptions = [self._subscribe(name) for name in self._alive]
 
     @property
     def missing(self) -> list[str]:
         """Names of the watched nodes that are not alive, in the order given."""
         return [name for name, alive in self._alive.items() if not alive]
 
-    def _subscribe(self, node: Node, name: str) -> object:
+    def close(self) -> None:
+        """Stop watching."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _subscribe(self, name: str) -> Subscription:
         def changed(info: QoSLivelinessChangedInfo) -> None:
             alive = info.alive_count > 0
             if alive != self._alive[name]:
                 self._alive[name] = alive
                 self._on_change(name, alive)
 
-        return node.create_subscription(
+        return self._node.create_subscription(
             Empty,
             alive_topic(name),
             lambda _: None,

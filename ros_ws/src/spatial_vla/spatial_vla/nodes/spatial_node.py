@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 from .diagnostics import Diagnostics
 from .liveliness import announce
@@ -43,6 +46,7 @@ class SpatialNode(LifecycleNode):
             self.declare_parameter(row.name, row.default, row.descriptor())
         self.active = False
         self._lease: Publisher | None = None
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._owned: list[Callable[[], object]] = []
         self.diagnostics = Diagnostics(self)
 
@@ -84,19 +88,45 @@ class SpatialNode(LifecycleNode):
     def listen(
         self, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
     ) -> Subscription:
-        """Subscription that is deaf unless the node is active and turns :class:`RefusedInput` into a count."""
+        """Subscription that turns :class:`RefusedInput` into a count.
 
-        def guarded(message: Any) -> None:
-            if not self.active:
-                return
-            try:
-                callback(message)
-            except RefusedInput as error:
-                self.refuse(error.counter, str(error))
+        It is deaf while the node is not active, except to a latched topic, whose message would not come again.
+        """
+        return self.listen_timed(message_type, topic, lambda message, _: callback(message), profile)
 
-        subscription = self.create_subscription(message_type, topic, guarded, profile)
+    def listen_timed(
+        self, message_type: type, topic: str, callback: Callable[[Any, int], None], profile: QoSProfile
+    ) -> Subscription:
+        """As ``listen``; the callback also gets the real time [ns since 1970] at which the message was published."""
+        latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+        def heard(message: Any, info: Any) -> None:
+            if self.active or latched:
+                self.guard(lambda: callback(message, info["source_timestamp"]))
+
+        # rclpy hands the message info to any callback with two parameters; its annotation does not say so.
+        two_parameters: Any = heard
+        subscription = self.create_subscription(message_type, topic, two_parameters, profile)
         self._owned.append(lambda: self.destroy_subscription(subscription))
         return subscription
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Timer in real time, also while simulated time stands still; it idles while the node is not active."""
+
+        def due() -> None:
+            if self.active:
+                self.guard(callback)
+
+        timer = self.create_timer(seconds, due, clock=self._steady)
+        self._owned.append(lambda: self.destroy_timer(timer))
+        return timer
+
+    def guard(self, action: Callable[[], None]) -> None:
+        """Run an action; a :class:`RefusedInput` is counted and said instead of raised."""
+        try:
+            action()
+        except RefusedInput as error:
+            self.refuse(error.counter, str(error))
 
     def own(self, destroy: Callable[[], object]) -> None:
         """Have ``destroy`` called when the node is cleaned up, in reverse order of registration."""

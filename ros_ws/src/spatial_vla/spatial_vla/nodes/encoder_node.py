@@ -1,0 +1,94 @@
+"""Camera frames to feature maps, each with the intrinsics and the camera pose at its stamp."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image
+from spatial_vla_interfaces.msg import FeatureMap
+
+from ..geometry import SE3
+from ..policy import Encoder
+from ..tf import TransformSource
+from . import qos
+from .conversions import fill_features, stamp_ns, transform_message
+from .frame_intake import FrameIntake, pose_at
+from .images import camera_from_info, rgb_from_image
+from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, bundle_folder
+from .refusal import RefusedInput
+from .run import main_of
+from .spatial_node import SpatialNode
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """A colour image (H, W, 3) uint8 with all that places it in space."""
+
+    rgb: NDArray[np.uint8]
+    info: CameraInfo
+    base_from_camera: SE3
+
+
+class EncoderNode(SpatialNode):
+    """The ROS side of :class:`~spatial_vla.policy.Encoder`."""
+
+    default_name = "encoder_node"
+    parameters: ClassVar = (BUNDLE, BASE, MAX_FRAME_AGE)
+
+    def setup(self) -> None:
+        """Load the encoder and connect it to the camera."""
+        self._base_frame = self.value("base_frame")
+        self._encoder = Encoder(bundle_folder(self.value("bundle")))
+        self._transforms = TransformSource(self)
+        self.own(self._transforms.close)
+        self._features = self.publish_on(FeatureMap, "features", qos.STREAM)
+        streams = {
+            "image": (Image, "camera/external/image"),
+            "camera_info": (CameraInfo, "camera/external/camera_info"),
+        }
+        self._intake = FrameIntake(self, streams, self.value("max_frame_age"), self._view, self._encode)
+
+    def stop(self) -> None:
+        """Forget the frames in hand."""
+        self._intake.clear()
+
+    def _view(self, frame: list[Any]) -> CameraView:
+        image, info = frame
+        camera = image.header.frame_id
+        if info.header.frame_id != camera:
+            raise RefusedInput(
+                "camera_info_refused",
+                f"image is in frame '{camera}', its camera_info in '{info.header.frame_id}'; they must agree",
+            )
+        rgb = rgb_from_image(image)
+        camera_from_info(info, *rgb.shape[:2])
+        pose = pose_at(self._transforms, self._base_frame, camera, stamp_ns(image.header.stamp))
+        return CameraView(rgb, info, pose)
+
+    def _encode(self, view: CameraView, published_ns: int) -> None:
+        start = time.perf_counter()
+        features = self._encoder.encode(view.rgb)
+        encode_ms = (time.perf_counter() - start) * 1e3
+        message = FeatureMap(
+            header=view.info.header,
+            base_frame=self._base_frame,
+            base_from_camera=transform_message(view.base_from_camera),
+            camera_info=view.info,
+            encoder=self._encoder.manifest.hash,
+            encode_ms=encode_ms,
+        )
+        fill_features(message, features)
+        self._features.publish(message)
+        self.counters["frames_encoded"] += 1
+        readings = self.diagnostics.readings
+        readings["encode_ms"] = encode_ms
+        readings["ros_overhead_ms"] = (time.time_ns() - published_ns) * 1e-6 - encode_ms
+
+
+def main() -> None:
+    """Entry point."""
+    main_of(EncoderNode)

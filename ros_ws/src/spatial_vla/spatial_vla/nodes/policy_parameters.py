@@ -1,0 +1,26 @@
+"""Parameters that the nodes of the policy share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..description import BASE_FRAME
+from ..policy import default_bundle
+from .parameters import NodeParameter
+
+BUNDLE = NodeParameter(
+    "bundle", "", "Folder of the policy bundle; empty: the weights that ship with the package."
+)
+BASE = NodeParameter("base_frame", BASE_FRAME, "Robot base frame; actions are expressed in its axes.")
+MAX_FRAME_AGE = NodeParameter(
+    "max_frame_age",
+    0.15,
+    "Drop a frame older than this, and wait no longer for what it lacks [s].",
+    0.01,
+    2.0,
+)
+
+
+def bundle_folder(value: str) -> Path:
+    """The folder that the ``bundle`` parameter stands for."""
+    return Path(value).expanduser() if value else default_bundle()
