@@ -1,14 +1,16 @@
-"""The three topics of one simulated camera."""
+"""The three topics and the mount of one simulated camera."""
 
 from __future__ import annotations
 
 import numpy as np
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from spatial_vla.geometry import SE3
 from spatial_vla.nodes import qos
-from spatial_vla.nodes.conversions import header
+from spatial_vla.nodes.conversions import header, transform_message
 from spatial_vla.nodes.images import image_from_array, info_from_camera
+from tf2_msgs.msg import TFMessage
 
 from .ray_camera import Frame
 
@@ -16,14 +18,24 @@ from .ray_camera import Frame
 LINK_FROM_OPTICAL = SE3(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
 
 
-def link_frame(camera: str) -> str:
-    """Frame that the camera is mounted by."""
-    return f"{camera}_camera_link"
-
-
 def optical_frame(camera: str) -> str:
     """Frame of the camera's images: z forward, x right, y down."""
     return f"{camera}_camera_optical_frame"
+
+
+def mount_transforms(camera: str, world_from_optical: SE3, stamp_ns: int) -> TFMessage:
+    """Static transforms world -> camera link -> optical frame of a camera that stands at ``world_from_optical``."""
+    link, optical = f"{camera}_camera_link", optical_frame(camera)
+    world_from_link = world_from_optical @ LINK_FROM_OPTICAL.inverse()
+    rows = ((world_from_link, "world", link), (LINK_FROM_OPTICAL, link, optical))
+    return TFMessage(
+        transforms=[
+            TransformStamped(
+                header=header(stamp_ns, parent), child_frame_id=child, transform=transform_message(transform)
+            )
+            for transform, parent, child in rows
+        ]
+    )
 
 
 class CameraPublisher:

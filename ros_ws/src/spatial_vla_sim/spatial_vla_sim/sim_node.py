@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import TransformStamped
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
@@ -22,7 +21,7 @@ from rclpy.utilities import ok, try_shutdown
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from spatial_vla.nodes import qos
-from spatial_vla.nodes.conversions import header, time_message, transform_message
+from spatial_vla.nodes.conversions import time_message
 from spatial_vla.nodes.parameters import NodeParameter
 from spatial_vla.nodes.run import EXIT_OK, EXIT_REFUSED
 from spatial_vla_interfaces.msg import SimState
@@ -31,7 +30,7 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from . import commands, messages
-from .camera_publisher import LINK_FROM_OPTICAL, CameraPublisher, link_frame, optical_frame
+from .camera_publisher import CameraPublisher, mount_transforms
 from .pacer import Pacer
 from .scene import sample_scene
 from .view import EXTERNAL_CAMERA, WRIST_CAMERA, View
@@ -152,23 +151,10 @@ class SimNode(Node):
             self._pictures.result()
             self._world.reset(scene)
             stamp_ns = self._world.time_ns
-            self._publish_mounts(stamp_ns)
+            self._mounts.publish(mount_transforms(EXTERNAL_CAMERA, scene.world_from_camera, stamp_ns))
         names = ", ".join(item.name for item in scene.objects)
         self.get_logger().info(f"scene {seed}: {scene.instruction!r} among {names}")
         return stamp_ns
-
-    def _publish_mounts(self, stamp_ns: int) -> None:
-        """The external camera's frames; each scene mounts it a little differently."""
-        mount, optical = link_frame(EXTERNAL_CAMERA), optical_frame(EXTERNAL_CAMERA)
-        world_from_link = self._world.scene.world_from_camera @ LINK_FROM_OPTICAL.inverse()
-        rows = ((world_from_link, "world", mount), (LINK_FROM_OPTICAL, mount, optical))
-        transforms = [
-            TransformStamped(
-                header=header(stamp_ns, parent), child_frame_id=child, transform=transform_message(transform)
-            )
-            for transform, parent, child in rows
-        ]
-        self._mounts.publish(TFMessage(transforms=transforms))
 
     def _run(self) -> None:
         pacer, tick = Pacer(TICK), 0
