@@ -30,14 +30,14 @@ def grid_from_message(message: ActionGridMessage) -> ActionGrid:
     Raises:
         RefusedInput: the edges are not those of a grid.
     """
-    names = ("theta", "phi", "r", "roll", "pitch", "yaw")
-    edges = {name: np.array(getattr(message, f"{name}_edges"), np.float64) for name in names}
+    m = message
     try:
         return ActionGrid(
-            **edges,
-            translation_scale=message.translation_scale,
-            rotation_scale=message.rotation_scale,
-            zero_motion=message.zero_motion,
+            *(np.array(edges) for edges in (m.theta_edges, m.phi_edges, m.r_edges)),
+            *(np.array(edges) for edges in (m.roll_edges, m.pitch_edges, m.yaw_edges)),
+            translation_scale=m.translation_scale,
+            rotation_scale=m.rotation_scale,
+            zero_motion=m.zero_motion,
         )
     except ValueError as error:
         raise RefusedInput("grid_refused", str(error)) from error
