@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Array = NDArray[np.float64]
 SLOTS = ("translation", "rotation", "gripper")
@@ -28,8 +28,8 @@ def equal_probability_edges(mean: float, std: float, low: float, high: float, ce
         raise ValueError(
             f"grid needs std > 0, high > low, cells >= 1; got std={std}, [{low}, {high}], cells={cells}"
         )
-    probability = np.linspace(norm.cdf(low, mean, std), norm.cdf(high, mean, std), cells + 1)
-    edges = np.clip(norm.ppf(probability, mean, std), low, high)
+    mass_low, mass_high = ndtr((low - mean) / std), ndtr((high - mean) / std)
+    edges = np.clip(mean + std * ndtri(np.linspace(mass_low, mass_high, cells + 1)), low, high)
     edges[0], edges[-1] = low, high
     return edges
 
