@@ -89,7 +89,8 @@ class RecorderNode(SpatialNode):
         recorder, self._recorder = getattr(self, "_recorder", None), None
         if recorder is not None:
             recorder.close()
-            self.get_logger().info(f"run written to {recorder.directory}")
+            if self.context.ok():
+                self.get_logger().info(f"run written to {recorder.directory}")
 
     def destroy_node(self) -> None:
         """End of the process: an interrupted run is complete, too."""

@@ -33,7 +33,7 @@ def write_report(run_dir: Path) -> Path:
         FileNotFoundError: if there is no completed run in the directory.
     """
     run = read_run(run_dir)
-    keys = _KeyFrames()
+    keys = _KeyFrames(run)
     video = write_video(run_dir / VIDEO, keys.watch(islice(film(run), MAX_FRAMES)), FPS)
     path = run_dir / PAGE
     path.write_text(page(run, video, feature_figures(run), keys.figures()), encoding="utf-8")
@@ -43,27 +43,25 @@ def write_report(run_dir: Path) -> Path:
 class _KeyFrames:
     """First, middle and last frame of the first episodes, picked from the passing frames."""
 
-    def __init__(self) -> None:
-        self._picked: dict[tuple[int, str], FilmFrame] = {}
+    def __init__(self, run: Run) -> None:
+        self._number = {e.instruction_id: n for n, e in enumerate(run.episodes[:KEY_EPISODES], 1)}
+        self._picked: dict[tuple[int, int], FilmFrame] = {}
 
     def watch(self, frames: Iterable[FilmFrame]) -> Iterator[np.ndarray]:
-        ids: list[int] = []
         for frame in frames:
             episode = frame.episode
-            if episode.instruction_id not in ids:
-                ids.append(episode.instruction_id)
-            if len(ids) <= KEY_EPISODES:
-                self._picked.setdefault((episode.instruction_id, "a"), frame)
+            number = self._number.get(episode.instruction_id)
+            if number is not None:
+                self._picked.setdefault((number, 0), frame)
                 if frame.time_ns <= (episode.start_ns + episode.end_ns) / 2:
-                    self._picked[episode.instruction_id, "b"] = frame
-                if frame.time_ns <= episode.end_ns:
-                    self._picked[episode.instruction_id, "c"] = frame
+                    self._picked[number, 1] = frame
+                self._picked[number, 2] = frame
             yield frame.image
 
     def figures(self) -> list[Figure]:
-        names = {"a": "at the start", "b": "halfway", "c": "at the end"}
+        when = ("at the start", "halfway", "at the end")
         picked = sorted(self._picked.items())
-        return [Figure(frame.image, f"Instruction {i}, {names[when]}") for (i, when), frame in picked]
+        return [Figure(frame.image, f"Instruction {n}, {when[i]}") for (n, i), frame in picked]
 
 
 def feature_figures(run: Run) -> list[Figure]:
