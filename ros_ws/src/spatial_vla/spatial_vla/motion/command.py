@@ -11,8 +11,8 @@ from .stop_ramp import JointMotion, StopRamp
 
 Array = NDArray[np.float64]
 
-#: Spacing of the points that describe a stop ramp [s].
-RAMP_SPACING = 0.02
+#: Points of a command are farther apart than this [s].
+APART = 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class JointCommand:
 
     Attributes:
         stamp_ns: time at which the command starts.
-        points: the state after one period, then a ramp to rest; the last velocity is zero.
+        points: the state after one period and a ramp to rest; the last velocity is zero.
         gripper: position of one finger [m] when it is to change, else None.
     """
 
@@ -64,7 +64,7 @@ class GuardedMotion:
     def at(self, time: float) -> JointMotion:
         """State ``time`` seconds from now, for a consumer that receives nothing newer."""
         if time < self._lead:
-            return constant_jerk(self._start, self._jerk, time)
+            return self._start.after(time, self._jerk)
         return self._ramp.at(self._into_ramp + time - self._lead)
 
     def advanced(self, elapsed: float) -> GuardedMotion:
@@ -77,19 +77,15 @@ class GuardedMotion:
         return GuardedMotion(self.at(elapsed), np.zeros_like(self._jerk), 0.0, self._ramp, into_ramp)
 
     def points(self, period: float) -> tuple[TrajectoryPoint, ...]:
-        """Points from ``period`` on, the last one at rest."""
-        ramp_times = np.arange(period + RAMP_SPACING, self.duration - 0.25 * RAMP_SPACING, RAMP_SPACING)
-        times = [period, *ramp_times.tolist()]
-        if self.duration > period:
-            times.append(self.duration)
-        states = [(time, self.at(time)) for time in times]
-        return tuple(TrajectoryPoint(time, state.q, state.dq) for time, state in states)
+        """The state one period from now and every change of jerk, the last one at rest."""
+        changes = [self._lead - self._into_ramp + time for time in self._ramp.times]
+        # A change of jerk so near to the next period that it hardly matters is left out; the end is not.
+        ahead = [time for time in changes if time > APART and abs(time - period) > APART]
+        points = [self._point(time) for time in sorted([*ahead, period])]
+        rest = self._ramp.states[-1]
+        points[-1] = TrajectoryPoint(points[-1].time_from_start, rest.q, rest.dq)
+        return tuple(points)
 
-
-def constant_jerk(start: JointMotion, jerk: Array, time: float) -> JointMotion:
-    """State after ``time`` seconds of constant ``jerk`` (n,) [rad/s^3]."""
-    return JointMotion(
-        start.q + time * (start.dq + time * (start.ddq / 2.0 + time * jerk / 6.0)),
-        start.dq + time * (start.ddq + time * jerk / 2.0),
-        start.ddq + time * jerk,
-    )
+    def _point(self, time: float) -> TrajectoryPoint:
+        state = self.at(time)
+        return TrajectoryPoint(time, state.q, state.dq)

@@ -29,7 +29,6 @@ Array = NDArray[np.float64]
 
 STALE = "joint states are stale"
 TRACKING = "arm does not follow the reference"
-LATE_TICK = "control loop was late"
 #: Slower than this [rad/s], a motion without a chunk is ended.
 CREEP = 2e-3
 #: After a jump the measurement must be steady for this long before the arm starts from it.
@@ -44,7 +43,7 @@ class MotionSettings:
         joint_state_timeout: oldest joint state to move on [s].
         hold_error: distance [m] and angle [rad] between reference and measurement that freeze the arm.
         fault_after: a freeze that lasts this long becomes a fault [s].
-        late_tick: time between two steps after which the arm, which is stopping by itself, starts anew [s].
+        late_tick: time between two steps of a moving arm after which it starts anew, at rest [s].
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
@@ -155,11 +154,14 @@ class MotionController:
         if passed_ns < 0:
             self._measurement.forget()
             self._start_anew(now_ns, f"time jumped back by {-passed_ns * 1e-9:.3f} s")
+        passed = passed_ns * 1e-9
+        if passed > self.settings.late_tick and self._result is not None and not self._result.at_rest:
+            # Whether the arm has been stopping by itself or the clock was set: only the measurement tells.
+            self._start_anew(now_ns, f"control loop was {passed:.3f} s late")
         if self._result is None or passed_ns == 0 or self._starting_anew(now_ns):
             return None
-        passed = passed_ns * 1e-9
         if self._supervisor.armed:
-            self._watch(now_ns, passed)
+            self._watch(now_ns)
         following = self._supervisor.may_follow
         if following:
             self._follow(now_ns, passed)
@@ -213,12 +215,10 @@ class MotionController:
 
     # ---- watching ---------------------------------------------------------------------------------------------
 
-    def _watch(self, now_ns: int, passed: float) -> None:
+    def _watch(self, now_ns: int) -> None:
         """Hold while a condition of motion is not met, and let go when it is again."""
         fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
         self._hold_while(STALE, not fresh)
-        # The arm has been stopping by itself; it starts again from rest.
-        self._hold_while(LATE_TICK, passed > self.settings.late_tick)
         latest = self._measurement.latest
         if latest is not None and fresh:
             commanded = self._reference.commanded(latest.stamp_ns).pose

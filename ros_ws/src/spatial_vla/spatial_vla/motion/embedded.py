@@ -16,7 +16,7 @@ from pink.tasks import FrameTask, PostureTask
 
 from ..geometry import SE3
 from .backend import Capabilities, StreamResult
-from .command import GuardedMotion, constant_jerk
+from .command import GuardedMotion
 from .guard import OutputGuard
 from .history import Setpoint
 from .limits import MotionLimits
@@ -35,13 +35,13 @@ SOFT_MARGIN, SOFT_SPEED = 0.02, 0.95
 
 
 class EmbeddedBackend:
-    """Pink and Ruckig in this process; see :class:`~spatial_vla.motion.backend.MotionBackend`."""
+    """Pink in this process; see :class:`~spatial_vla.motion.backend.MotionBackend`."""
 
     def __init__(self, model: RobotModel, limits: MotionLimits, period: float) -> None:
         limits.require_complete()
         self._model, self._limits, self._period = model, limits, period
         self._acceleration, self._jerk = limits.acceleration, limits.jerk
-        self._planner, self._guard = StopPlanner(limits), OutputGuard(limits, model)
+        self._planner, self._guard = StopPlanner(limits, period), OutputGuard(limits, model)
         soft = model.model.copy()
         soft.lowerPositionLimit = limits.lower + SOFT_MARGIN
         soft.upperPositionLimit = limits.upper - SOFT_MARGIN
@@ -85,7 +85,7 @@ class EmbeddedBackend:
         except PinkError as error:
             return self._stopping(elapsed, f"inverse kinematics: {type(error).__name__}")
         jerk = self._jerk_towards(velocity, now)
-        following = constant_jerk(now, jerk, self._period)
+        following = now.after(self._period, jerk)
         ramp = self._planner.plan(following)
         violation = self._guard.violation(following, ramp)
         if violation:

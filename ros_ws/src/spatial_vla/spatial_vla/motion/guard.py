@@ -20,8 +20,7 @@ class OutputGuard:
         self._limits = limits
         self._model = model
         self._lower, self._upper = limits.lower, limits.upper
-        self._velocity, self._stop_jerk = limits.velocity, limits.stop_jerk
-        self._stop_acceleration = limits.stop_acceleration
+        self._velocity, self._stop_acceleration = limits.velocity, limits.stop_acceleration
         self._frames = (model.tcp_frame, *limits.body_frames)
 
     def violation(self, state: JointMotion, ramp: StopRamp) -> str:
@@ -33,9 +32,7 @@ class OutputGuard:
         outside = (lowest < self._lower - TOLERANCE) | (highest > self._upper + TOLERANCE)
         if outside.any():
             return f"{names[int(np.argmax(outside))]} position limit"
-        # While the jerk takes the acceleration back to zero, the speed still changes by a^2 / 2j.
-        peak = np.abs(state.dq + state.ddq * np.abs(state.ddq) / (2.0 * self._stop_jerk))
-        fast = np.maximum(peak, np.abs(state.dq)) > self._velocity + TOLERANCE
+        fast = ramp.top_speed() > self._velocity + TOLERANCE
         if fast.any():
             return f"{names[int(np.argmax(fast))]} velocity limit"
         if np.any(np.abs(state.ddq) > self._stop_acceleration + TOLERANCE):

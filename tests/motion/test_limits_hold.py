@@ -1,0 +1,134 @@
+"""Whatever comes in, what goes out keeps every joint limit and ends at rest."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from spatial_vla.motion import MotionState
+
+from .rig import FINE, assert_within_limits, steps
+
+BOUNDED = settings(
+    max_examples=40,
+    deadline=None,
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # shrinking a run of seconds takes longer than it is worth
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+number = st.one_of(
+    st.floats(-0.06, 0.06),
+    st.floats(-5.0, 5.0),
+    st.sampled_from([np.nan, np.inf, -np.inf, 1e308, -1e308, 1e-308]),
+)
+sane = st.floats(-0.06, 0.06)
+
+
+@st.composite
+def chunk_event(draw):
+    element = draw(st.sampled_from([sane, sane, number]))
+    width = draw(st.sampled_from([6, 6, 6, 6, 5, 7]))
+    length = draw(st.sampled_from([0, 1, 4, 4, 4, 9]))
+    deltas = np.array(draw(st.lists(element, min_size=length * width, max_size=length * width))).reshape(
+        length, width
+    )
+    return "chunk", {
+        "deltas": deltas,
+        "dt": draw(st.sampled_from([0.2, 0.2, 0.2, 0.05, 1.0, 0.0, -0.2, np.nan])),
+        "age": draw(st.floats(-0.1, 1.0)),
+        "gripper": draw(st.lists(st.floats(0, 1), min_size=length, max_size=length)),
+        "frame": draw(st.sampled_from(["panda_link0"] * 5 + ["panda_tcp", ""])),
+    }
+
+
+event = st.one_of(
+    chunk_event(),
+    chunk_event(),
+    chunk_event(),
+    st.tuples(st.sampled_from(["repeat", "hold", "resume", "clock", "disarm"]), st.none()),
+    st.tuples(st.just("jump"), st.sampled_from([-0.5, -0.02, 0.06, 0.3, 3.0])),
+    st.tuples(st.just("stall"), st.sampled_from([0.002, 0.02, 0.04, 0.06, 0.5])),
+    st.tuples(st.just("blind"), st.integers(1, 30)),
+)
+
+
+def play(rig, kind, value):
+    if kind == "chunk":
+        rig.chunk(**value)
+    elif kind == "repeat":
+        rig.chunk_id -= 1
+        rig.chunk(steps(0.05))
+    elif kind == "hold":
+        rig.controller.hold("test")
+    elif kind == "resume":
+        rig.controller.resume("test")
+    elif kind == "jump":  # the clock is set; the arm does not notice
+        rig.now_ns += round(value * 1e9)
+    elif kind == "stall":  # the loop does not run; the arm goes on
+        rig.advance(value)
+    elif kind == "blind":
+        rig.tick(value, joint_states=False)
+    elif kind == "disarm":
+        rig.controller.disarm()
+
+
+@BOUNDED
+@given(st.lists(st.tuples(event, st.integers(0, 30)), min_size=3, max_size=14))
+def test_no_input_makes_the_arm_leave_its_limits(make_rig, events):
+    rig = make_rig()
+    rig.arm()
+    for (kind, value), ticks in events:
+        play(rig, kind, value)
+        rig.tick(ticks)
+        if rig.state is MotionState.DISARMED and rig.speed() == 0.0:
+            rig.controller.arm(rig.measured()[0], rig.now_ns)  # refused right after a motion
+    rig.controller.disarm()
+    rig.tick(40)
+    assert_within_limits(rig)
+    assert rig.speed() == 0.0
+    sent = [command for command in rig.commands if command is not None]
+    for command in sent:
+        times = [point.time_from_start for point in command.points]
+        assert all(a < b for a, b in zip([0.0, *times], times, strict=False)), times
+        assert not np.any(command.points[-1].velocities)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stream_of_chunks_keeps_all_limits(make_rig, seed):
+    """Long walks end at workspace walls, joint stops and singularities."""
+    random = np.random.default_rng(seed)
+    rig = make_rig()
+    rig.arm()
+    for _ in range(12):
+        rig.run(random.uniform(-1.0, 1.0, 6) * [0.06, 0.06, 0.06, 0.3, 0.3, 0.3], 0.6)
+    assert_within_limits(rig)
+    jerk = np.diff(rig.velocities, n=2, axis=0) / FINE**2
+    assert np.all(np.abs(jerk) <= 1.001 * rig.limits.stop_jerk), (
+        np.abs(jerk).max(axis=0) / rig.limits.stop_jerk
+    )
+
+
+@pytest.mark.parametrize("direction", np.vstack((np.eye(6), -np.eye(6))))
+def test_walking_on_in_one_direction_ends_at_rest_inside_the_limits(make_rig, direction):
+    rig = make_rig()
+    rig.arm()
+    rig.run(direction * [0.05, 0.05, 0.05, 0.3, 0.3, 0.3], 5.0)
+    assert_within_limits(rig)
+    points = rig.model.points(rig.measured()[0], rig.limits.body_frames)
+    assert rig.limits.workspace.contains(rig.tcp().translation, 0.011)
+    assert rig.limits.body_box.contains(points)
+    assert rig.state in (MotionState.RUNNING, MotionState.IDLE)
+
+
+def test_cartesian_speed_of_the_output_is_capped(rig):
+    for direction in ([0.06, 0, 0], [0, -0.06, 0], [-0.03, 0.03, 0.03], [0, 0, -0.06]):
+        rig.run(np.pad(direction, (0, 3)), 0.6)
+    speeds = [
+        np.linalg.norm((rig.model.jacobian(q) @ dq)[:3])
+        for q, dq in zip(rig.positions[::5], rig.velocities[::5], strict=True)
+    ]
+    assert max(speeds) < 1.03 * rig.limits.cartesian.speed
+    assert max(speeds) > 0.25
