@@ -37,7 +37,8 @@ class BringupArguments:
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"unknown bring-up arguments {unknown}; known are {sorted(known)}")
         typed: dict[str, Any] = {
-            name: _boolean(name, text) if isinstance(known[name], bool) else text for name, text in values.items()
+            name: _boolean(name, text) if isinstance(known[name], bool) else text
+            for name, text in values.items()
         }
         return cls(**typed)
 

@@ -21,13 +21,14 @@ class Bringup:
 
     def run(self) -> int:
         """Run until interrupted (0) or until a required node is gone for good (1)."""
+        from spatial_vla.bringup.domain import DomainTaken, claimed_domain
         from spatial_vla.bringup.node_list import bringup_nodes
         from spatial_vla.bringup.runner import Runner, run_until_stopped
 
         stop = stop_on_signal()
         try:
-            runner = Runner(bringup_nodes(self.arguments))
-        except FileNotFoundError as error:
+            with claimed_domain(self.arguments.namespace):
+                return run_until_stopped(Runner(bringup_nodes(self.arguments)), stop)
+        except (FileNotFoundError, DomainTaken) as error:
             print(f"spatial-vla bringup: {error}", file=sys.stderr)
             return 1
-        return run_until_stopped(runner, stop)

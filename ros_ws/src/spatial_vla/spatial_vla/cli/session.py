@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatial_vla.bringup.arguments import BringupArguments
-from spatial_vla.bringup.environment import join_graph
+from spatial_vla.bringup.domain import DomainTaken, claimed_domain
 from spatial_vla.bringup.node_list import bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes.episode_client import EpisodeClient, NoAnswer, Progress
@@ -68,18 +68,17 @@ def run_tasks(run: Run, folder: Path) -> list[TaskOutcome]:
         Interrupted: SIGINT or SIGTERM came.
     """
     stop = stop_on_signal()
-    join_graph()
     log = NodeLog(folder / "nodes.log")
     arguments = BringupArguments(use_respawn=True, rviz=run.rviz, record=str(folder))
     try:
-        runner = Runner(bringup_nodes(arguments), output=log)
-        with InstructionLine("starting the nodes") as line:
+        with claimed_domain(any_free=True), InstructionLine("starting the nodes") as line:
+            runner = Runner(bringup_nodes(arguments), output=log)
             try:
                 return _supervise(run, runner, line, stop)
             finally:
                 line.label("stopping the nodes")
                 runner.stop()
-    except (NoAnswer, FileNotFoundError) as error:
+    except (NoAnswer, FileNotFoundError, DomainTaken) as error:
         raise RunFailed(f"{log.tail()}{error}\nEverything the nodes said: {log.path}") from error
     finally:
         log.close()

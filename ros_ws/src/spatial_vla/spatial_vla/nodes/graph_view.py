@@ -17,19 +17,33 @@ class GraphView:
     topics: dict[str, tuple[str, ...]]
 
 
-def look_at_graph(patience: float = 1.5) -> GraphView:
-    """Return what can be seen within ``patience`` seconds; discovery takes about one."""
+SETTLED = 1.5
+"""Discovery is taken to be over when nothing new has turned up for so long [s]."""
+PATIENCE = 8.0
+"""The most that is spent on looking [s]; a busy machine answers late."""
+
+
+def look_at_graph() -> GraphView:
+    """Return what can be seen once discovery has settled."""
     context = rclpy.Context()
     rclpy.init(context=context)
     try:
         node = Node("graph_view", context=context)
-        time.sleep(patience)
-        names = {
-            f"{namespace.rstrip('/')}/{name}" for name, namespace in node.get_node_names_and_namespaces()
-        }
+        names = _settled_names(node)
         topics = {name: tuple(types) for name, types in node.get_topic_names_and_types()}
         own = node.get_fully_qualified_name()
         node.destroy_node()
     finally:
         rclpy.try_shutdown(context=context)
     return GraphView(tuple(sorted(names - {own})), topics)
+
+
+def _settled_names(node: Node) -> set[str]:
+    names: set[str] = set()
+    changed = began = time.monotonic()
+    while (now := time.monotonic()) - changed < SETTLED and now - began < PATIENCE:
+        seen = {f"{namespace.rstrip('/')}/{name}" for name, namespace in node.get_node_names_and_namespaces()}
+        if seen != names:
+            names, changed = seen, now
+        time.sleep(0.1)
+    return names
