@@ -58,11 +58,29 @@ def test_older_incomplete_frame_is_given_up_and_said(pairing, drops):
     assert drops.counts == {UNPAIRED: 1}, "a frame is counted once"
 
 
+def test_frame_older_than_one_that_was_used_is_stale(pairing, drops):
+    for name in STREAMS:
+        pairing.add(name, 500 * MS, name)
+    for name in STREAMS:
+        assert pairing.add(name, 400 * MS, name) is None
+    assert drops.counts == {STALE: 1}
+    assert drops.reasons == ["frame of 0.400 s came after that of 0.500 s"]
+
+
 def test_missing_stream_is_noticed_although_nothing_ever_completes(pairing, drops):
     for k in range(10):
         pairing.add("image", k * 100 * MS, "i")
         pairing.add("depth", k * 100 * MS, "d")
     assert drops.counts == {UNPAIRED: 8}
+
+
+def test_one_stamp_from_the_far_future_does_no_harm(pairing, drops):
+    pairing.add("image", 10**15, "i")
+    for k in range(20):
+        for name in STREAMS:
+            items = pairing.add(name, k * 100 * MS, name)
+        assert items == list(STREAMS)
+    assert not drops.counts
 
 
 def test_unknown_stream(pairing):
@@ -90,7 +108,7 @@ def test_every_frame_is_whole_newer_and_accounted_for(arrivals):
             done.append(stamp)
         assert len(pairing._partial) <= 4
     assert done == sorted(set(done)), "frames come out in order and once"
-    assert len(done) + drops.counts[UNPAIRED] + len(pairing._partial) <= len(stamps)
+    assert len(done) + drops.counts[UNPAIRED] + drops.counts[STALE] + len(pairing._partial) == len(stamps)
 
 
 def test_newest_frame_wins(latest, drops):

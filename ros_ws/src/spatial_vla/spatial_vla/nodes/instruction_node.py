@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
@@ -103,7 +103,7 @@ class InstructionNode(SpatialNode):
             return FollowInstruction.Result(success=False, message=str(error))
         self._end(Ending(False, f"superseded by {goal.request.instruction!r}"))
         episode = self._episode = self._begin(goal)
-        ending: Ending = await episode.ending
+        ending = cast(Ending, await episode.ending)
         if ending.success:
             goal.succeed()
         elif ending.message == CANCELLED:

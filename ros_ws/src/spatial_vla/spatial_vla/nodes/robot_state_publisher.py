@@ -5,7 +5,7 @@ For machines without the robot_state_publisher of a full ROS 2; topics and the f
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
@@ -40,16 +40,20 @@ class RobotStatePublisher(SpatialNode):
         ),
     )
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # For life: those of tf2_ros cannot be closed.
+        self._moving = TransformBroadcaster(self)
+        self._fixed = StaticTransformBroadcaster(self)
+
     def setup(self) -> None:
         """Read the description and publish what never changes."""
         urdf = self.value("robot_description") or panda_urdf()
         self._tree = KinematicTree(urdf)
         self._period_ns = 1e9 / self.value("publish_frequency")
-        self._last_ns: dict[str, int] = {}
-        self._moving = TransformBroadcaster(self)
+        self._last_ns: dict[tuple[str, ...], int] = {}
         description = self.publish_on(String, "robot_description", qos.LATCHED)
         description.publish(String(data=urdf))
-        self._fixed = StaticTransformBroadcaster(self)
         now = self.get_clock().now().to_msg()
         self._fixed.sendTransform([_message(joint, joint.origin, now) for joint in self._tree.fixed])
         self.listen(JointState, "joint_states", self._on_joint_state, qos.SENSOR_IN)
@@ -71,7 +75,7 @@ class RobotStatePublisher(SpatialNode):
 
     def _due(self, message: JointState) -> bool:
         """Whether it is time to publish again; arm and gripper may speak in messages of their own."""
-        now_ns, who = stamp_ns(message.header.stamp), message.name[0] if message.name else ""
+        now_ns, who = stamp_ns(message.header.stamp), tuple(message.name)
         since_ns = now_ns - self._last_ns.get(who, -(1 << 62))
         if 0 <= since_ns < self._period_ns * (1.0 - EARLY):
             return False

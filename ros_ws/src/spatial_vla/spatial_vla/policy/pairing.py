@@ -7,6 +7,7 @@ it is too old.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,8 @@ STALE = "frames_dropped_stale"
 SUPERSEDED = "frames_superseded"
 #: An item this many age limits older than the newest frame is not late: time has jumped back.
 JUMP = 10
+#: Number of frames remembered after they were completed or given up, so that their late items are not counted again.
+MEMORY = 64
 
 
 class NotYet(Exception):
@@ -45,49 +48,61 @@ class StampPairing:
         self._on_drop = on_drop
         self._depth = depth
         self._partial: dict[int, dict[str, Any]] = {}
-        self._floor_ns = -1
+        self._newest_done_ns = -1
+        self._accounted: deque[int] = deque(maxlen=MEMORY)
 
     def add(self, stream: str, stamp_ns: int, item: Any) -> list[Any] | None:
         """Add an item; returns the frame's items if it completes one.
 
-        An item that belongs to a frame already completed or given up is ignored; one from long ago begins anew.
+        An item that belongs to a frame already completed or given up is ignored, and so is one of an older frame, which
+        is counted as stale. An item from long ago begins anew.
 
         Raises:
             KeyError: unknown stream.
         """
         if stream not in self._streams:
             raise KeyError(f"stream '{stream}' is not one of {', '.join(self._streams)}")
-        if stamp_ns < self._floor_ns - JUMP * self._max_age_ns:
+        if stamp_ns < self._newest_done_ns - JUMP * self._max_age_ns:
             self.clear()
-        if stamp_ns <= self._floor_ns:
+        if stamp_ns in self._accounted:
+            return None
+        if stamp_ns <= self._newest_done_ns:
+            self._account(stamp_ns)
+            newer = seconds(self._newest_done_ns)
+            self._on_drop(STALE, f"frame of {seconds(stamp_ns)} came after that of {newer}")
             return None
         frame = self._partial.setdefault(stamp_ns, {})
         frame[stream] = item
         if len(frame) == len(self._streams):
             del self._partial[stamp_ns]
-            self._give_up(stamp_ns)
-            self._floor_ns = stamp_ns
+            self._account(stamp_ns)
+            self._give_up([s for s in self._partial if s < stamp_ns])
             return [frame[name] for name in self._streams]
-        self._give_up(max(self._partial) - self._max_age_ns)
-        while len(self._partial) > self._depth:
-            self._give_up(min(self._partial))
+        # Ages count from this item's stamp: one wrong stamp in the far future must not make all others look old.
+        self._give_up([s for s in self._partial if s < stamp_ns - self._max_age_ns])
+        self._give_up(list(self._partial)[: -self._depth])
         return None
 
     def clear(self) -> None:
         """Forget everything."""
         self._partial.clear()
-        self._floor_ns = -1
+        self._accounted.clear()
+        self._newest_done_ns = -1
 
-    def _give_up(self, up_to_ns: int) -> None:
-        """Drop the incomplete frames with stamps up to this one."""
-        for stamp_ns in sorted(s for s in self._partial if s <= up_to_ns):
+    def _give_up(self, stamps: list[int]) -> None:
+        """Drop these incomplete frames."""
+        for stamp_ns in stamps:
             frame = self._partial.pop(stamp_ns)
-            self._floor_ns = max(self._floor_ns, stamp_ns)
+            self._accounted.append(stamp_ns)
             missing = ", ".join(name for name in self._streams if name not in frame)
             present = ", ".join(name for name in self._streams if name in frame)
             self._on_drop(
                 UNPAIRED, f"{present} of {seconds(stamp_ns)} came without {missing} of the same stamp"
             )
+
+    def _account(self, stamp_ns: int) -> None:
+        self._accounted.append(stamp_ns)
+        self._newest_done_ns = max(self._newest_done_ns, stamp_ns)
 
 
 class LatestFrame(Generic[Frame]):
