@@ -1,0 +1,109 @@
+"""A node as a process: how it starts, refuses to, is managed, is missed, and ends."""
+
+import signal
+
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters
+from spatial_vla.nodes import qos
+from spatial_vla.nodes.liveliness import LivelinessWatch
+from tf2_msgs.msg import TFMessage
+
+NODE = "robot_state_publisher"
+
+
+def call(graph, kind, name, request):
+    client = graph.node.create_client(kind, name)
+    graph.until(client.service_is_ready, f"service {name}")
+    future = client.call_async(request)
+    graph.until(future.done, f"an answer of {name}")
+    return future.result()
+
+
+def change(graph, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(graph, ChangeState, f"{NODE}/change_state", request).success
+
+
+def state(graph):
+    return call(graph, GetState, f"{NODE}/get_state", GetState.Request()).current_state.id
+
+
+def watch(graph, *names):
+    heard = []
+    watched = LivelinessWatch(graph.node, names, lambda name, alive: heard.append((name, alive)))
+    return watched, heard
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_in_success_and_silence(graph, number):
+    process = graph.start(NODE)
+    watched, _ = watch(graph, NODE)
+    graph.until(lambda: not watched.missing, "the node's lease")
+    for _ in range(3):
+        graph.signal(NODE, number)
+    output = process.communicate(timeout=40)[0]
+    assert "Traceback" not in output
+    assert process.returncode == 0, output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ("publish_frequency:=0.5", "out of range"),
+        ("publish_frequency:=often", "DOUBLE"),
+        ("robot_description:=nonsense", "cannot configure: robot description is not XML"),
+    ],
+)
+def test_bad_parameter_is_one_clear_line_and_exit_code_3(graph, parameter, reason):
+    output = (process := graph.start(NODE, parameter)).communicate(timeout=40)[0]
+    assert process.returncode == 3, output
+    assert reason in output
+    assert "Traceback" not in output
+
+
+def test_managed_from_outside(graph):
+    graph.start(NODE, "autostart:=false")
+    graph.subscribe(TFMessage, "/tf_static", qos.LATCHED)
+    watched, _ = watch(graph, NODE)
+    assert state(graph) == State.PRIMARY_STATE_UNCONFIGURED
+    assert change(graph, Transition.TRANSITION_CONFIGURE)
+    graph.until(lambda: graph.received["/tf_static"], "static transforms")
+    assert watched.missing == [NODE], "it holds its lease only while active"
+    assert change(graph, Transition.TRANSITION_ACTIVATE)
+    graph.until(lambda: not watched.missing, "the node's lease")
+    assert change(graph, Transition.TRANSITION_DEACTIVATE)
+    graph.until(lambda: watched.missing, "the end of the lease")
+    assert change(graph, Transition.TRANSITION_CLEANUP)
+    assert change(graph, Transition.TRANSITION_CONFIGURE)
+    assert change(graph, Transition.TRANSITION_ACTIVATE)
+    graph.until(lambda: not watched.missing, "the node's lease")
+    assert state(graph) == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_dead_or_frozen_process_is_noticed_and_so_is_its_return(graph, number):
+    graph.start(NODE)
+    watched, heard = watch(graph, NODE, "decoder_node")
+    assert watched.missing == [NODE, "decoder_node"]
+    graph.until(lambda: heard == [(NODE, True)], "the node's lease")
+    graph.signal(NODE, number)
+    graph.until(lambda: heard[1:] == [(NODE, False)], "notice of its death")
+    if number == signal.SIGKILL:
+        graph.processes.pop(NODE).communicate()
+        graph.start(NODE)
+    else:
+        graph.signal(NODE, signal.SIGCONT)
+    graph.until(lambda: heard[2:] == [(NODE, True)], "notice of its return")
+    assert watched.missing == ["decoder_node"]
+    watched.close()
+
+
+def test_parameters_describe_themselves(graph):
+    graph.start(NODE)
+    request = DescribeParameters.Request(names=["publish_frequency", "autostart"])
+    frequency, autostart = call(graph, DescribeParameters, f"{NODE}/describe_parameters", request).descriptors
+    assert "[Hz]" in frequency.description
+    assert (frequency.floating_point_range[0].from_value, frequency.read_only) == (1.0, True)
+    assert autostart.description
