@@ -43,6 +43,9 @@ def set_up(requested_mode: str, dev: bool) -> None:
     mode = decide_mode(requested_mode, recorded.mode if recorded else None, os.environ)
     wanted = State(mode, dev or (recorded is not None and recorded.dev), digest(ROOT))
     if recorded == wanted and (ROOT / ".venv" / "bin" / "python").exists():
+        if mode == "ros":
+            # colcon installs copies, so sources that were edited have to be built again.
+            distribution.build_workspace(ROOT)
         return
     started = time.monotonic()
     # The mode is written down first: an interrupted set-up may go on in the same mode only.
