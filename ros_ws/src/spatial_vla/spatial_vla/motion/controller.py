@@ -261,7 +261,8 @@ class MotionController:
         self._safety.anchor(self._result.reached)
         self._gate.forget()
         self._gripper.reset()
-        self._last_ns, self._anew_ns, self._error_since_ns = now_ns, None, None
+        self._last_ns = now_ns - self._period_ns  # a step at this very time sends the first command
+        self._anew_ns = self._error_since_ns = None
 
     def _anchored_backend(self) -> MotionBackend:
         if self._backend is None:

@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 #: Clocks of two processes under simulated time differ by a few ticks; more than this is an error.
 FUTURE_TOLERANCE_NS = 50_000_000
 
+#: A step that exceeds its cap this many times is not shortened but taken for an error, of unit or scale.
+ABSURD = 10.0
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -97,6 +100,9 @@ class ActionGate:
             return f"chunk {chunk.chunk_id} holds NaN or infinity"
         if not s.dt_range[0] <= chunk.dt <= s.dt_range[1]:
             return f"step duration {chunk.dt} s is outside {s.dt_range}"
+        too_far = np.abs(deltas) > ABSURD * np.array([s.max_translation] * 3 + [s.max_rotation] * 3)
+        if too_far.any():
+            return f"step of {np.abs(deltas[too_far]).max():.4g} is absurd; deltas are in metres and radians"
         if np.any(np.abs(gripper - 0.5) > 0.6):
             return f"gripper values {gripper.tolist()} are outside [0, 1]"
         return ""
@@ -122,9 +128,7 @@ class ActionGate:
         capped = np.array(deltas, dtype=np.float64)
         notes = []
         for part, cap, unit in ((slice(0, 3), s.max_translation, "m"), (slice(3, 6), s.max_rotation, "rad")):
-            # Scaled by the largest component first: the square of a huge number must not overflow.
-            largest = np.maximum(np.abs(capped[:, part]).max(axis=1), 1e-12)
-            norm = largest * np.linalg.norm(capped[:, part] / largest[:, None], axis=1)
+            norm = np.linalg.norm(capped[:, part], axis=1)
             if np.any(norm > cap):
                 notes.append(f"step of {norm.max():.4g} {unit} exceeds {cap} {unit}")
                 capped[:, part] *= np.minimum(1.0, cap / np.maximum(norm, 1e-12))[:, None]

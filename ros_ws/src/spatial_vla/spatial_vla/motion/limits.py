@@ -77,7 +77,7 @@ class Scaling:
 class CartesianLimits:
     """Limits of the tool centre point: [m/s], [m/s^2], [rad/s], [rad/s^2]."""
 
-    speed: float = 0.28
+    speed: float = 0.26
     acceleration: float = 2.0
     angular_speed: float = 1.6
     angular_acceleration: float = 12.0

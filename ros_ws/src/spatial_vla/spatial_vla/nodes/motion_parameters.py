@@ -40,7 +40,7 @@ PARAMETERS = (
     P("stop_acceleration_scaling", 0.95, f"{_SHARE}: joint acceleration while stopping.", 0.01, 1.0),
     P("stop_jerk_scaling", 0.4, f"{_SHARE}: joint jerk while stopping.", 0.01, 1.0),
     P("position_margin", 0.03, "Distance kept from the joint stops [rad].", 0.0, 0.49),
-    P("max_speed", 0.28, "Tool centre point [m/s].", 0.01, 1.5),
+    P("max_speed", 0.26, "Tool centre point [m/s].", 0.01, 1.5),
     P("max_acceleration", 2.0, "Tool centre point [m/s^2].", 0.1, 10.0),
     P("max_angular_speed", 1.6, "Tool centre point [rad/s].", 0.05, 2.5),
     P("max_angular_acceleration", 12.0, "Tool centre point [rad/s^2].", 0.5, 25.0),

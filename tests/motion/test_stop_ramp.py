@@ -1,0 +1,135 @@
+"""Stop ramps: inside the limits between the way-points too, near the optimum, and enough by themselves."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spatial_vla import motion
+from spatial_vla.motion import Scaling
+from spatial_vla.motion.command import GuardedMotion
+from spatial_vla.motion.panda import panda_limits
+from spatial_vla.motion.stop_ramp import JointMotion, StopPlanner
+
+from .rig import FINE, HOME, steps
+
+LIMITS = panda_limits()
+share = st.tuples(*[st.floats(-1.0, 1.0)] * 7).map(np.array)
+
+
+def moving(velocity, acceleration):
+    return JointMotion(HOME, velocity * LIMITS.velocity, acceleration * LIMITS.acceleration)
+
+
+@settings(max_examples=100)
+@given(share, share)
+def test_ramps_end_at_rest_inside_the_limits(velocity, acceleration):
+    start = moving(velocity, acceleration)
+    ramp = StopPlanner(LIMITS, 0.01).plan(start)
+    if ramp.duration == 0.0:
+        assert not start.dq.any() and not start.ddq.any()
+        return
+    times = np.linspace(0.0, ramp.duration, 200)
+    states = [ramp.at(t) for t in times]
+    q, dq, ddq = (np.array([getattr(s, name) for s in states]) for name in ("q", "dq", "ddq"))
+    np.testing.assert_allclose(q[0], start.q)
+    np.testing.assert_allclose(dq[0], start.dq)
+    assert not dq[-1].any() and not ddq[-1].any()
+    assert np.all(np.abs(ddq) <= LIMITS.stop_acceleration * (1 + 1e-9))
+    jerk = np.diff(ddq, axis=0) / np.diff(times)[:, None]
+    assert np.all(np.abs(jerk) <= LIMITS.stop_jerk * (1 + 1e-6))
+    np.testing.assert_allclose(
+        np.diff(q, axis=0), (dq[1:] + dq[:-1]) / 2 * np.diff(times)[:, None], atol=1e-6
+    )
+    assert np.all(np.abs(dq) <= ramp.top_speed() + 1e-9)
+    low, high = ramp.range()
+    assert np.all(q >= low - 3e-4) and np.all(q <= high + 3e-4)
+
+
+@given(share, share)
+def test_cubics_through_the_points_are_the_planned_motion(velocity, acceleration):
+    """What a joint_trajectory_controller makes of a command is what was checked."""
+    start = moving(velocity, acceleration)
+    jerk = 0.5 * LIMITS.jerk * np.sign(velocity)
+    ramp = StopPlanner(LIMITS, 0.01).plan(start.after(0.01, jerk))
+    plan = GuardedMotion(start, jerk, 0.01, ramp)
+    points = plan.points(0.01)
+    t0, q0, v0 = 0.0, start.q, start.dq
+    for point in points:
+        span = point.time_from_start - t0
+        for s in (0.25, 0.5, 0.75):
+            h = span * s
+            c2 = (3 * (point.positions - q0) / span - 2 * v0 - point.velocities) / span
+            c3 = (2 * (q0 - point.positions) / span + v0 + point.velocities) / span**2
+            np.testing.assert_allclose(q0 + h * (v0 + h * (c2 + h * c3)), plan.at(t0 + h).q, atol=1e-9)
+        t0, q0, v0 = point.time_from_start, point.positions, point.velocities
+    assert points[0].time_from_start == 0.01 and not points[-1].velocities.any()
+
+
+@given(share, share, st.floats(0.0, 0.3), st.floats(0.0, 0.1))
+def test_a_motion_seen_later_is_the_same_motion(velocity, acceleration, elapsed, more):
+    start = moving(velocity, acceleration)
+    plan = GuardedMotion(
+        start, np.zeros(7), 0.01, StopPlanner(LIMITS, 0.01).plan(start.after(0.01, np.zeros(7)))
+    )
+    later = plan.advanced(elapsed)
+    np.testing.assert_allclose(later.at(more).q, plan.at(elapsed + more).q, atol=1e-12)
+    np.testing.assert_allclose(later.duration, max(plan.duration - elapsed, 0.0), atol=1e-12)
+    assert not later.points(0.01)[-1].velocities.any()
+
+
+@settings(max_examples=50)
+@given(share, share)
+def test_little_slower_than_the_time_optimum(velocity, acceleration):
+    """Ruckig's time-optimal stop within the same limits, as oracle."""
+    ruckig = pytest.importorskip("ruckig")
+    start = moving(velocity, acceleration)
+    problem = ruckig.InputParameter(7)
+    problem.control_interface = ruckig.ControlInterface.Velocity
+    problem.current_position, problem.current_velocity = start.q.tolist(), start.dq.tolist()
+    problem.current_acceleration = start.ddq.tolist()
+    problem.target_velocity = [0.0] * 7
+    problem.max_velocity = (2 * LIMITS.joints.velocity).tolist()
+    problem.max_acceleration = LIMITS.stop_acceleration.tolist()
+    problem.max_jerk = LIMITS.stop_jerk.tolist()
+    optimum = ruckig.Trajectory(7)
+    assert ruckig.Ruckig(7).calculate(problem, optimum) == ruckig.Result.Working
+    assert StopPlanner(LIMITS, 0.01).plan(start).duration <= optimum.duration + 0.021
+
+
+def test_at_the_policys_speed_the_arm_stops_within_130_ms(rig):
+    """0.25 m/s in any horizontal or vertical direction, from the command's start."""
+    for direction in (*np.eye(3), *-np.eye(3)):
+        rig.run(np.pad(0.05 * direction, (0, 3)), 0.8)
+        for command in rig.commands[-60:]:
+            assert command.points[-1].time_from_start <= 0.01 + 0.13
+
+
+def test_without_another_command_the_arm_stops_by_itself(rig):
+    rig.run(steps(0.05)[0], 0.7)
+    speed, where = rig.speed(), rig.tcp().translation
+    assert speed > 0.2
+    rig.advance(0.14)
+    assert rig.speed() == 0.0
+    assert np.linalg.norm(rig.tcp().translation - where) < 0.02
+
+
+def test_low_jerk_limits_stretch_the_phases():
+    limits = panda_limits(scaling=Scaling(jerk=0.02, stop_jerk=0.02))
+    start = JointMotion(HOME, limits.velocity, limits.acceleration)
+    ramp = StopPlanner(limits, 0.01).plan(start)
+    jerk = np.array([(b.ddq - a.ddq) / (t1 - t0) for a, b, t0, t1 in _phases(ramp)])
+    assert np.all(np.abs(jerk) <= limits.stop_jerk * (1 + 1e-9))
+
+
+def _phases(ramp):
+    ends = [ramp.at(t - 1e-12) for t in ramp.times[1:]]
+    return zip(ramp.states, ends, ramp.times, ramp.times[1:], strict=False)
+
+
+def test_no_way_points_are_given_to_a_library_that_sends_them_away():
+    """Ruckig's PyPI build computes intermediate way-points on a remote service."""
+    for name, module in inspect.getmembers(motion, inspect.ismodule):
+        assert "intermediate_positions" not in inspect.getsource(module), name
+    assert FINE < 0.01
