@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
-from spatial_vla.report import RunRecorder
+from rosbags.typesys.store import Typestore
+from spatial_vla.report import RunRecorder, read_run
 from spatial_vla.report.bag import chunk, picture, read_bag, stamp_ns
 from spatial_vla.report.definitions import INTERFACES, message_folder, typestore
 
@@ -78,11 +79,25 @@ def test_topics_that_were_not_recorded_are_skipped(recorded: Path):
     assert list(read_bag(recorded / "bag", ("/joint_states",))) == []
 
 
+def test_a_namespaced_robot_is_read_like_any_other(tmp_path: Path):
+    recorder = RunRecorder(tmp_path / "run", "/left")
+    store = typestore()
+    recorder.record("/left/said", "std_msgs/msg/String", 5, said_text(store, "x"))
+    recorder.record("/tf_said", "std_msgs/msg/String", 6, said_text(store, "y"))
+    recorder.close()
+    found = read_bag(tmp_path / "run" / "bag", ("/said", "/tf_said"), "/left")
+    assert [(topic, message.data) for topic, _, message in found] == [("/said", "x"), ("/tf_said", "y")]
+    assert read_run(tmp_path / "run").episodes == []
+
+
+def said_text(store: Typestore, text: str) -> bytes:
+    message = store.types["std_msgs/msg/String"](data=text)
+    return bytes(store.serialize_cdr(message, "std_msgs/msg/String"))
+
+
 def test_a_clock_that_steps_back_does_not_break_the_order(tmp_path: Path):
     recorder = RunRecorder(tmp_path / "run")
-    store = typestore()
-    text = store.types["std_msgs/msg/String"](data="x")
-    data = bytes(store.serialize_cdr(text, "std_msgs/msg/String"))
+    data = said_text(typestore(), "x")
     for time_ns in (10, 30, 20, 40):
         recorder.record("/said", "std_msgs/msg/String", time_ns, data)
     recorder.close()

@@ -47,6 +47,9 @@ def test_chosen_cells_lie_where_the_decoder_will_move():
     np.testing.assert_allclose(points.positions, GRID.decode(tokens)[0][:, :3])
     brightness = points.colours[:, :3].sum(axis=1)
     assert np.all(np.diff(brightness) < 0), "a less probable cell must not look brighter"
+    uniform = np.full((4, 3), -np.log(GRID.cells[0]), np.float32)
+    points = chosen_cells(GRID, chunk(deltas, token_ids=tokens, log_probabilities=uniform))
+    np.testing.assert_allclose(points.colours[:, :3], np.tile(ramp(0.0) / 255.0, (4, 1)), atol=1e-6)
 
 
 def test_grid_shows_every_translation_token_once():

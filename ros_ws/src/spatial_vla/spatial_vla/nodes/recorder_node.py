@@ -60,7 +60,7 @@ TOPICS = (
     RecordedTopic("/diagnostics", DiagnosticArray),
     RecordedTopic("viz/feature_map", Image, period=0.5),
     RecordedTopic("viz/cloud", PointCloud2, period=1.0),
-    RecordedTopic("viz/action_grid", MarkerArray, period=0.5),
+    RecordedTopic("viz/action_grid", MarkerArray),
     RecordedTopic("viz/plan", MarkerArray),
     RecordedTopic("viz/plan_path", PlanPath),
 )
@@ -79,7 +79,9 @@ class RecorderNode(SpatialNode):
         directory = self.value("directory")
         if not directory:
             raise ValueError("parameter 'directory' is empty; give the folder to write the run into")
-        self._recorder: RunRecorder | None = RunRecorder(Path(directory).expanduser())
+        self._recorder: RunRecorder | None = RunRecorder(
+            Path(directory).expanduser(), self.get_namespace().rstrip("/")
+        )
         self._early: list[tuple[str, str, bytes]] = []
         for topic in TOPICS:
             self._subscribe(topic)

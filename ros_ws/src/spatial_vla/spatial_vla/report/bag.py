@@ -14,17 +14,23 @@ from spatial_vla.actions import ActionChunk
 from spatial_vla.geometry import PinholeCamera
 
 
-def read_bag(folder: Path, topics: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+def read_bag(folder: Path, topics: Collection[str], namespace: str = "") -> Iterator[tuple[str, int, Any]]:
     """Messages of some topics in order of time, as (topic, time [ns], message).
 
     Topics that the bag does not hold are skipped. The types come from the definitions inside the bag.
+
+    Args:
+        folder: of the bag.
+        topics: full names, as they are without a namespace.
+        namespace: of the robot, such as "/left"; a topic is found with and without it and yielded without.
     """
+    names = {f"{namespace}{topic}": topic for topic in topics} | {topic: topic for topic in topics}
     with AnyReader([folder]) as reader:
-        connections = [c for c in reader.connections if c.topic in topics]
+        connections = [c for c in reader.connections if c.topic in names]
         if not connections:
             return
         for connection, time_ns, data in reader.messages(connections=connections):
-            yield connection.topic, time_ns, reader.deserialize(data, connection.msgtype)
+            yield names[connection.topic], time_ns, reader.deserialize(data, connection.msgtype)
 
 
 def stamp_ns(message: Any) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ class FilmFrame:
 
 def film(run: Run) -> Iterator[FilmFrame]:
     """Frames of all episodes and of the second after each; what lies between is left out."""
-    return _Camera(run.episodes).frames(run.bag)
+    return _Camera(run.episodes).frames(run.messages(*TOPICS))
 
 
 class _Camera:
@@ -50,8 +49,8 @@ class _Camera:
         self._chunk: ActionChunk | None = None
         self._plan: Plan | None = None
 
-    def frames(self, folder: Path) -> Iterator[FilmFrame]:
-        for topic, time_ns, message in bag.read_bag(folder, TOPICS):
+    def frames(self, messages: Iterable[tuple[str, int, Any]]) -> Iterator[FilmFrame]:
+        for topic, time_ns, message in messages:
             if topic.startswith("/tf"):
                 self._insert(message, static=topic == "/tf_static")
             elif topic == "/action_chunk":

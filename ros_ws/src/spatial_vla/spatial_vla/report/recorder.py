@@ -23,12 +23,17 @@ class RunRecorder:
     The bag holds the definition of every type in it, our own included: Foxglove opens the ``.mcap``, ``ros2 bag play``
     the folder.
 
+    Args:
+        directory: made if it is not there.
+        namespace: of the robot's topics, such as "/left"; empty for none.
+
     Raises:
         FileExistsError: if the directory already holds a run.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, namespace: str = "") -> None:
         self.directory = directory
+        self._namespace = namespace
         if (directory / BAG).exists():
             raise FileExistsError(f"{directory / BAG} exists; give every run a directory of its own")
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,6 +67,7 @@ class RunRecorder:
         summary = {
             "started": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(self._started)),
             "wall_seconds": round(time.time() - self._started, 1),
+            "namespace": self._namespace,
             "device": device(),
             "versions": versions(),
             "messages": dict(sorted(self._counts.items())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Run:
     """A recorded run.
 
     Attributes:
-        summary: ``run.json``: started, wall_seconds, device, versions, messages by topic.
+        summary: ``run.json``: started, wall_seconds, namespace, device, versions, messages by topic.
     """
 
     directory: Path
@@ -86,6 +86,10 @@ class Run:
     def bag(self) -> Path:
         """Folder of the bag."""
         return self.directory / BAG
+
+    def messages(self, *topics: str) -> Iterator[tuple[str, int, Any]]:
+        """Messages of the robot's topics in order of time; see :func:`~spatial_vla.report.bag.read_bag`."""
+        return read_bag(self.bag, topics, self.summary["namespace"])
 
 
 def read_run(directory: Path) -> Run:
@@ -100,8 +104,9 @@ def read_run(directory: Path) -> Run:
         )
     summary = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
     story = _Story()
-    story.read(read_bag(directory / BAG, TOPICS))
-    return Run(directory, summary, story.episodes, story.latency)
+    run = Run(directory, summary, story.episodes, story.latency)
+    story.read(run.messages(*TOPICS))
+    return run
 
 
 class _Story:

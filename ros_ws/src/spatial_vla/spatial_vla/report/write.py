@@ -66,7 +66,7 @@ class _KeyFrames:
 
 def feature_figures(run: Run) -> list[Figure]:
     """Camera image, its feature map as colours, and both together, from the middle of the first episode."""
-    maps = {bag.stamp_ns(m): m for _, _, m in bag.read_bag(run.bag, ("/features",))}
+    maps = {bag.stamp_ns(m): m for _, _, m in run.messages("/features")}
     if not maps or not run.episodes:
         return []
     middle = (run.episodes[0].start_ns + run.episodes[0].end_ns) / 2
@@ -79,7 +79,7 @@ def feature_figures(run: Run) -> list[Figure]:
         palette = FeaturePalette.fit(np.stack([_features(m) for m in list(maps.values())[::every]]))
         colours = palette.picture(_features(maps[stamp]), image.shape[1], image.shape[0])
         chosen = maps[stamp]
-        size = f"{chosen.rows} x {chosen.cols} patches, {chosen.channels} channels"
+        size = f"{chosen.rows} x {chosen.cols} patches, {chosen.channels} channels, encoder {chosen.encoder[:12]}"
         return [
             Figure(image, "Camera image"),
             Figure(colours, size),
@@ -93,5 +93,5 @@ def _features(message: bag.Any) -> np.ndarray:
 
 
 def _image_at(run: Run, stamp: int) -> np.ndarray | None:
-    pictures = (m for _, _, m in bag.read_bag(run.bag, (f"{CAMERA}/image",)))
+    pictures = (m for _, _, m in run.messages(f"{CAMERA}/image"))
     return next((bag.picture(m) for m in pictures if bag.stamp_ns(m) == stamp), None)

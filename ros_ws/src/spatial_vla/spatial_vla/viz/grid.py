@@ -21,16 +21,19 @@ def grid_cells(grid: ActionGrid) -> PointSet:
 
 
 def chosen_cells(grid: ActionGrid, chunk: ActionChunk) -> PointSet:
-    """The translation cell that each step of a chunk chose, coloured by its probability (bright is sure).
+    """The translation cell that each step of a chunk chose, coloured by how sure the choice was.
+
+    Dark is as probable as any cell, bright is certain; between them the scale is logarithmic, for with thousands of
+    cells a good choice may still have a small probability.
 
     A chunk that was not decoded from tokens gives no points.
     """
     if chunk.token_ids is None:
         return PointSet(np.zeros((0, 3)), np.zeros((0, 4), dtype=np.float32), CHOSEN_DIAMETER)
     positions = grid.centres()[0][chunk.token_ids[:, 0]]
-    probability = np.ones(chunk.steps)
+    certainty = np.ones(chunk.steps)
     if chunk.log_probabilities is not None:
-        probability = np.exp(chunk.log_probabilities[:, 0].astype(np.float64))
+        certainty += chunk.log_probabilities[:, 0] / np.log(grid.cells[0])
     colours = np.ones((chunk.steps, 4), dtype=np.float32)
-    colours[:, :3] = ramp(probability) / np.float32(255.0)
+    colours[:, :3] = ramp(certainty) / np.float32(255.0)
     return PointSet(positions, colours, CHOSEN_DIAMETER)
