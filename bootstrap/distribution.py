@@ -19,11 +19,12 @@ export PATH='{root}/ros_ws/install/spatial_vla/lib/spatial_vla':"$PATH"
 # Names, not versions: the distribution decides about numpy and its like.
 READ_REQUIREMENTS = """
 import os, sys
-from setuptools import build_meta
-os.chdir(sys.argv[1])
-info = build_meta.prepare_metadata_for_build_wheel(sys.argv[2])
 from email.parser import Parser
-for line in Parser().parse(open(os.path.join(sys.argv[2], info, 'METADATA'))).get_all('Requires-Dist', []):
+from setuptools import build_meta
+source, scratch = sys.argv[1:]  # setuptools changes sys.argv
+os.chdir(source)
+folder = build_meta.prepare_metadata_for_build_wheel(scratch)
+for line in Parser().parse(open(os.path.join(scratch, folder, 'METADATA'))).get_all('Requires-Dist', []):
     print('requires:' + line)
 """
 

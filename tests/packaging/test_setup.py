@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_constraints_pin_everything_exactly_and_name_no_host():
     assert "torch==2.13.0" in pins
     assert any(line.startswith("ros-jazzy-rclpy==") for line in pins)
     assert not [line for line in pins if line.startswith(("torchvision", "nvidia"))]
+
+
+def test_on_a_distribution_pip_is_asked_for_what_is_not_ros_and_not_ours():
+    import distribution
+
+    pytest.importorskip("setuptools", reason="needs the development tools: ./setup --dev")
+    needed = distribution._requirements(Path(sys.executable), ROOT / "ros_ws/src/spatial_vla", ("report",))
+    names = {re.match(r"[\w-]+", requirement).group().lower() for requirement in needed}
+    assert {"onnxruntime", "pin", "ruckig", "tyro", "rosbags"} <= names
+    assert not {name for name in names if name.startswith(("ros-", "spatial"))} and "pytest" not in names
