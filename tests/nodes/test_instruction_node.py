@@ -1,5 +1,7 @@
 """The action server as a process; the driver plays decoder and motion."""
 
+from typing import Any
+
 import pytest
 from rclpy.action import ActionClient
 from spatial_vla.nodes import qos
@@ -25,8 +27,9 @@ class Client:
         goal = FollowInstruction.Goal(instruction=text, timeout=timeout)
         future = self.action.send_goal_async(goal, feedback)
         self.robot.until(future.done, "an answer to the goal")
-        assert future.result().accepted
-        return future.result(), future.result().get_result_async()
+        handle: Any = future.result()
+        assert handle.accepted
+        return handle, handle.get_result_async()
 
     def instruction(self, text, active=True):
         """The instruction published for a sentence."""

@@ -24,7 +24,7 @@ def alive_topic(node_name: str) -> str:
 
 def announce(node: Node) -> Publisher:
     """Take the lease of ``node``; destroying the publisher gives it up."""
-    return node.create_publisher(Empty, alive_topic(node.get_name()), qos.ALIVE)
+    return node.create_publisher(Empty, alive_topic(node.get_name()), qos.ALIVE_OUT)
 
 
 class LivelinessWatch:
@@ -63,6 +63,6 @@ class LivelinessWatch:
             Empty,
             alive_topic(name),
             lambda _: None,
-            qos.ALIVE,
+            qos.ALIVE_IN,
             event_callbacks=SubscriptionEventCallbacks(liveliness=changed),
         )

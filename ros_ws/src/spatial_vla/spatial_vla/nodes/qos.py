@@ -8,7 +8,11 @@ from __future__ import annotations
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
+#: A process is taken for dead when its lease has not been renewed for this long.
 LIVELINESS_LEASE_NS = 60_000_000
+#: The lease that a process promises. The middleware renews it every two thirds of this, so that on a busy machine
+#: several renewals may come late before anybody takes notice.
+LIVELINESS_PROMISE_NS = 20_000_000
 
 
 def _keep_last(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
@@ -25,9 +29,16 @@ STREAM = _keep_last(5, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 TF = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 TF_STATIC = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
-ALIVE = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    liveliness=LivelinessPolicy.AUTOMATIC,
-    liveliness_lease_duration=Duration(nanoseconds=LIVELINESS_LEASE_NS),
-)
+
+
+def _alive(lease_ns: int) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        liveliness=LivelinessPolicy.AUTOMATIC,
+        liveliness_lease_duration=Duration(nanoseconds=lease_ns),
+    )
+
+
+ALIVE_OUT = _alive(LIVELINESS_PROMISE_NS)
+ALIVE_IN = _alive(LIVELINESS_LEASE_NS)
