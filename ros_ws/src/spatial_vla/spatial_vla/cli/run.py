@@ -34,12 +34,16 @@ class Run:
 
     def run(self) -> int:
         """Return 0 when every task was tried, done or not; 1 when something broke; 130 when interrupted."""
-        from .session import Interrupted, RunFailed, run_tasks
+        from spatial_vla.bringup.arguments import BringupArguments
+
+        from .session import Interrupted, RunFailed, TaskPlan, run_tasks
 
         folder = self.output / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True)
+        plan = TaskPlan(self.tasks, self.seed, self.task, self.timeout)
+        arguments = BringupArguments(rviz=self.rviz, record=str(folder))
         try:
-            outcomes = run_tasks(self, folder)
+            outcomes, _ = run_tasks(plan, arguments, folder / "nodes.log")
         except RunFailed as error:
             print(f"spatial-vla run: {error}", file=sys.stderr)
             return 1

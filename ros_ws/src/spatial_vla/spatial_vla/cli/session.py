@@ -7,21 +7,19 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.domain import DomainTaken, claimed_domain
 from spatial_vla.bringup.node_list import bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes.episode_client import EpisodeClient, NoAnswer, Progress
+from spatial_vla.nodes.latency_probe import ChunkTiming
 
 from .progress import InstructionLine
 from .signals import stop_on_signal
-
-if TYPE_CHECKING:
-    from .run import Run
 
 START_TIMEOUT = 90.0
 """From the start of the first process until everything answers [s]."""
@@ -38,6 +36,21 @@ class Interrupted(RuntimeError):
 
 
 @dataclass(frozen=True)
+class TaskPlan:
+    """What to do: ``tasks`` scenes from ``seed`` on.
+
+    Attributes:
+        task: touch, point, pick or empty (drawn from the seed).
+        timeout: simulated seconds that one task may take.
+    """
+
+    tasks: int
+    seed: int
+    task: str
+    timeout: float
+
+
+@dataclass(frozen=True)
 class TaskOutcome:
     """One task and how it ended.
 
@@ -51,6 +64,7 @@ class TaskOutcome:
 
     seed: int
     instruction: str
+    verb: str
     success: bool
     failure: str
     message: str
@@ -60,87 +74,112 @@ class TaskOutcome:
     chunk_ms: float
 
 
-def run_tasks(run: Run, folder: Path) -> list[TaskOutcome]:
-    """Bring everything up, do the tasks, and take everything down; the recording ends up in ``folder``.
+def run_tasks(
+    plan: TaskPlan, arguments: BringupArguments, log: Path, *, out: TextIO = sys.stdout
+) -> tuple[list[TaskOutcome], list[ChunkTiming]]:
+    """Bring everything up, do the tasks, and take everything down.
+
+    Args:
+        plan: the tasks.
+        arguments: of the bring-up; a node that dies is started again in any case.
+        log: file for everything that the nodes print.
+        out: where each task's outcome is printed.
+
+    Returns:
+        The outcomes, and the latency of every chunk that led to a command.
 
     Raises:
         RunFailed: a node is missing, does not answer or keeps dying; the message has the end of the log.
         Interrupted: SIGINT or SIGTERM came.
     """
     stop = stop_on_signal()
-    log = NodeLog(folder / "nodes.log")
-    arguments = BringupArguments(use_respawn=True, rviz=run.rviz, record=str(folder))
+    node_log = NodeLog(log)
+    nodes = bringup_nodes(replace(arguments, use_respawn=True))
     try:
         with claimed_domain(any_free=True), InstructionLine("starting the nodes") as line:
-            runner = Runner(bringup_nodes(arguments), output=log)
+            runner = Runner(nodes, output=node_log)
             try:
-                return _supervise(run, runner, line, stop)
+                runner.start()
+                with EpisodeClient(arguments.namespace) as client:
+                    outcomes = _supervise(_Session(plan, client, line, out), runner, stop)
+                    return outcomes, client.timings
             finally:
                 line.label("stopping the nodes")
                 runner.stop()
     except (NoAnswer, FileNotFoundError, DomainTaken) as error:
-        raise RunFailed(f"{log.tail()}{error}\nEverything the nodes said: {log.path}") from error
+        raise RunFailed(f"{node_log.tail()}{error}\nEverything the nodes said: {log}") from error
     finally:
-        log.close()
+        node_log.close()
 
 
-def _supervise(run: Run, runner: Runner, line: InstructionLine, stop: threading.Event) -> list[TaskOutcome]:
-    runner.start()
-    with EpisodeClient() as client, ThreadPoolExecutor(1, "tasks") as worker:
-        tasks = worker.submit(_do_tasks, run, client, line)
+def _supervise(session: _Session, runner: Runner, stop: threading.Event) -> list[TaskOutcome]:
+    with ThreadPoolExecutor(1, "tasks") as worker:
+        outcomes = worker.submit(session.run)
         try:
-            while not tasks.done():
+            while not outcomes.done():
                 if stop.wait(0.1):
                     raise Interrupted
                 if fatal := runner.poll():
                     raise NoAnswer(fatal)
         except BaseException:
             # Wakes the other thread, which the executor waits for.
-            client.close()
+            session.client.close()
             raise
-        return tasks.result()
+        return outcomes.result()
 
 
-def _do_tasks(run: Run, client: EpisodeClient, line: InstructionLine) -> list[TaskOutcome]:
-    deadline = time.monotonic() + START_TIMEOUT
-    while missing := client.missing(sim=True):
-        line.label(f"waiting for {missing[0]}")
-        if time.monotonic() > deadline:
-            raise NoAnswer(f"after {START_TIMEOUT:g} s still missing: {', '.join(missing)}")
-        client.pause(0.1)
-    outcomes: list[TaskOutcome] = []
-    for index in range(run.tasks):
-        outcome = _do_task(run, client, line, run.seed + index, outcomes)
-        outcomes.append(outcome)
-        print(describe(outcome), flush=True)
-    return outcomes
+@dataclass
+class _Session:
+    """The tasks, one after the other; runs in a thread of its own."""
 
+    plan: TaskPlan
+    client: EpisodeClient
+    line: InstructionLine
+    out: TextIO
 
-def _do_task(
-    run: Run, client: EpisodeClient, line: InstructionLine, seed: int, before: list[TaskOutcome]
-) -> TaskOutcome:
-    scene = client.reset(seed, run.task)
-    done = sum(outcome.success for outcome in before)
-    line.label(f"task {len(before) + 1} of {run.tasks}, {done} done so far: “{scene.instruction}”")
-    latest = [0.0]
+    def run(self) -> list[TaskOutcome]:
+        self._wait_until_ready()
+        outcomes: list[TaskOutcome] = []
+        for index in range(self.plan.tasks):
+            outcomes.append(self._do_task(self.plan.seed + index, outcomes))
+            print(describe(outcomes[-1]), file=self.out, flush=True)
+        return outcomes
 
-    def progress(report: Progress) -> None:
-        latest[0] = report.chunk_ms
-        line.update(report)
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while missing := self.client.missing(sim=True):
+            self.line.label(f"waiting for {missing[0]}")
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"after {START_TIMEOUT:g} s still missing: {', '.join(missing)}")
+            self.client.pause(0.1)
 
-    result = client.follow(scene.instruction, run.timeout, progress)
-    verdict = client.verdict()
-    return TaskOutcome(
-        seed=seed,
-        instruction=scene.instruction,
-        success=verdict.success,
-        failure=verdict.failure,
-        message=result.message,
-        distance=float(verdict.distance),
-        duration=float(result.duration),
-        chunks=int(result.chunks),
-        chunk_ms=float(latest[0]),
-    )
+    def _do_task(self, seed: int, before: list[TaskOutcome]) -> TaskOutcome:
+        scene = self.client.reset(seed, self.plan.task)
+        done = sum(outcome.success for outcome in before)
+        self.line.label(
+            f"task {len(before) + 1} of {self.plan.tasks}, {done} done so far: “{scene.instruction}”"
+        )
+        chunk_ms = 0.0
+
+        def progress(report: Progress) -> None:
+            nonlocal chunk_ms
+            chunk_ms = report.chunk_ms
+            self.line.update(report)
+
+        result = self.client.follow(scene.instruction, self.plan.timeout, progress)
+        verdict = self.client.verdict()
+        return TaskOutcome(
+            seed=seed,
+            instruction=scene.instruction,
+            verb=scene.verb,
+            success=verdict.success,
+            failure=verdict.failure,
+            message=result.message,
+            distance=float(verdict.distance),
+            duration=float(result.duration),
+            chunks=int(result.chunks),
+            chunk_ms=float(chunk_ms),
+        )
 
 
 def describe(outcome: TaskOutcome) -> str:

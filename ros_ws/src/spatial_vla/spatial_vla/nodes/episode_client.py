@@ -19,6 +19,7 @@ from spatial_vla_interfaces.msg import MotionStatus, SimState
 from spatial_vla_interfaces.srv import ResetScene
 
 from . import qos
+from .latency_probe import ChunkTiming, LatencyProbe
 
 REPLY_TIMEOUT = 30.0
 """How long a server may take to answer, and be silent while it obeys an instruction [s, real time]."""
@@ -57,6 +58,7 @@ class EpisodeClient:
         self._motion: MotionStatus | None = None
         self._node.create_subscription(SimState, "sim/state", self._on_sim_state, qos.STREAM)
         self._node.create_subscription(MotionStatus, "motion_status", self._on_motion, qos.STREAM)
+        self._probe = LatencyProbe(self._node)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="episode_client", daemon=True)
@@ -78,6 +80,11 @@ class EpisodeClient:
         self._executor.shutdown(timeout_sec=1.0)
         rclpy.try_shutdown(context=self._context)
         self._thread.join(timeout=2.0)
+
+    @property
+    def timings(self) -> list[ChunkTiming]:
+        """Latency of every chunk so far that led to a command."""
+        return list(self._probe.timings)
 
     def missing(self, *, sim: bool) -> list[str]:
         """Return what is not there yet of that which an episode needs."""
