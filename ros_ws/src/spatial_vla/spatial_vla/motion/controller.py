@@ -301,13 +301,12 @@ class MotionController:
 
     def status(self) -> ControllerStatus:
         """A snapshot for people and supervisors."""
-        following = self._reference.active(self._last_ns)
-        chunk = self._reference.chunk if following else None
         counts, result = self._gate.counts, self._result
         at_rest = result is None or result.at_rest
+        chunk = self._reference.chunk if self._reference.active(self._last_ns) else None
         limited = f"limited by {result.limited_by}" if result is not None and result.limited_by else ""
         return ControllerStatus(
-            state=self._supervisor.state(following),
+            state=self._supervisor.state(following=chunk is not None or not at_rest),
             reason=self._supervisor.reason or limited,
             chunk_id=0 if chunk is None else chunk.chunk_id,
             image_to_command_ms=self._latency_ms,

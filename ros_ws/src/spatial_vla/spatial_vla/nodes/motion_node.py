@@ -73,7 +73,7 @@ class MotionNode(SpatialNode):
         self._causes = {name: f"waiting for {name}" for name in names}
         for cause in self._causes.values():
             self._controller.hold(cause)
-        self._watch = LivelinessWatch(self, names, self._on_liveliness)
+        self.own(LivelinessWatch(self, names, self._on_liveliness).close)
 
     def _on_liveliness(self, name: str, alive: bool) -> None:
         if alive:
