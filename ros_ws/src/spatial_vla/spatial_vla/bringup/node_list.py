@@ -64,7 +64,12 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
     files = _parameter_files(arguments)
 
     def node(
-        executable: str, *, package: str = "spatial_vla", condition: bool = True, required: bool = True
+        executable: str,
+        *,
+        package: str = "spatial_vla",
+        condition: bool = True,
+        required: bool = True,
+        **parameters: ParameterValue,
     ) -> NodeEntry:
         return NodeEntry(
             package=package,
@@ -72,7 +77,11 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             name=executable,
             namespace="/" + arguments.namespace.strip("/"),
             parameter_files=files,
-            parameters={"use_sim_time": arguments.use_sim_time, "autostart": arguments.autostart},
+            parameters={
+                "use_sim_time": arguments.use_sim_time,
+                "autostart": arguments.autostart,
+                **parameters,
+            },
             log_level=arguments.log_level,
             condition=condition,
             required=required,
@@ -84,7 +93,8 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
         node("robot_state_publisher", condition=arguments.use_robot_state_pub),
         node("encoder_node"),
         node("decoder_node"),
-        node("motion_node"),
+        # A simulated arm is armed at once; a real one waits for somebody to call motion_node/arm.
+        node("motion_node", arm_on_start=arguments.sim),
         node("instruction_node"),
         node("visualizer_node", condition=arguments.visualize, required=False),
         _recorder(arguments, files),
