@@ -10,6 +10,7 @@ import tyro
 
 from .bringup import Bringup
 from .doctor import Doctor
+from .eval import Eval
 from .run import Run
 from .say import Say
 
@@ -22,7 +23,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, type[Any]] = {"run": Run, "bringup": Bringup, "say": Say, "doctor": Doctor}
+COMMANDS: dict[str, type[Any]] = {"run": Run, "bringup": Bringup, "say": Say, "doctor": Doctor, "eval": Eval}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
