@@ -9,14 +9,18 @@ from spatial_models.spa.vit import VisionTransformer, sincos_position_table
 from spatial_models.training.module import soft_cell_loss
 from spatial_vla.actions import ActionGrid
 
-SMALL = PolicyConfig(image_size=64, width=64, depth=1, heads=1, decoder_width=64, decoder_depth=1, decoder_heads=2)
+SMALL = PolicyConfig(
+    image_size=64, width=64, depth=1, heads=1, decoder_width=64, decoder_depth=1, decoder_heads=2
+)
 
 
 @pytest.fixture(scope="module")
 def policy() -> SpatialPolicy:
     torch.manual_seed(0)
     steps = np.random.default_rng(0).normal(0, 0.01, (500, 6))
-    grid = ActionGrid.fit(steps, cells=(4, 8, 4, 3, 3, 3), translation_scale=0.05, rotation_scale=0.3, dead_zone=0.03)
+    grid = ActionGrid.fit(
+        steps, cells=(4, 8, 4, 3, 3, 3), translation_scale=0.05, rotation_scale=0.3, dead_zone=0.03
+    )
     return SpatialPolicy(SMALL, grid, vocabulary=20).eval()
 
 

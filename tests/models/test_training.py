@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spatial_models.training.demonstrations import Demonstrations
+from spatial_models.training.demonstrations import Demonstrations, mirrored
 from spatial_models.training.instructions import sentence_drawer, vocabulary
 from spatial_vla.geometry import SE3, PinholeCamera
 from spatial_vla.policy import Decoder, Encoder, ManifestError, read_manifest
@@ -28,8 +28,15 @@ def trained(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     for epochs in (1, 2):  # the second call resumes the first
         command = [sys.executable, "-m", "spatial_models.training.train", f"data={recording}", f"out={out}"]
-        command += [*TINY, f"trainer.max_epochs={epochs}", "batch_size=4", "trainer.enable_progress_bar=false"]
-        subprocess.run([*command, f"hydra.run.dir={out}/hydra"], check=True, cwd=ROOT, capture_output=True, timeout=240)
+        command += [
+            *TINY,
+            f"trainer.max_epochs={epochs}",
+            "batch_size=4",
+            "trainer.enable_progress_bar=false",
+        ]
+        subprocess.run(
+            [*command, f"hydra.run.dir={out}/hydra"], check=True, cwd=ROOT, capture_output=True, timeout=240
+        )
     return out
 
 
@@ -55,6 +62,18 @@ def test_owned_cells_lie_on_the_named_object(recording: Path) -> None:
     for owned, target in zip(item["owned"], item["target"], strict=True):
         if owned.any():
             assert (cloud[owned] - target).norm(dim=-1).max() < 0.06
+
+
+def test_a_mirrored_frame_is_consistent_and_mirroring_twice_changes_nothing(recording: Path) -> None:
+    data = Demonstrations(recording, sentence_drawer(vocabulary()), per_frame=1, absent=0.0, augment=False)
+    row = {k: np.asarray(v[0]) for k, v in data.shards[0].items()}
+    once = mirrored(row)
+    for obj in range(int((row["colour"] >= 0).sum())):
+        cells = once["points"].reshape(-1, 3)[once["owner"].reshape(-1) == obj].astype(np.float32)
+        if len(cells):
+            assert np.linalg.norm(cells - once["centre"][obj], axis=-1).max() < 0.06
+    twice = mirrored(once)
+    assert all(np.array_equal(twice[k], row[k], equal_nan=row[k].dtype.kind == "f") for k in row)
 
 
 def test_absent_objects_are_labelled_as_not_in_view(recording: Path) -> None:

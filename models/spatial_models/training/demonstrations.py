@@ -64,6 +64,8 @@ class Demonstrations(Dataset[dict[str, Tensor]]):
         which = int(np.searchsorted(self.starts, index, side="right")) - 1
         row = {k: v[index - self.starts[which]] for k, v in self.shards[which].items()}
         rng = np.random.default_rng((self.seed, self.epoch, index))
+        if self.augment and rng.random() < 0.5:
+            row = mirrored(row)
         points = np.asarray(row["points"], dtype=np.float32)
         valid = np.isfinite(points).all(-1)
         image = np.asarray(row["image"], dtype=np.float32).transpose(2, 0, 1) / 255.0
@@ -110,6 +112,33 @@ class Demonstrations(Dataset[dict[str, Tensor]]):
             "target": np.zeros(3, dtype=np.float32),
             "actions": np.zeros_like(row["labels"][0, 0]),
         }
+
+
+def mirrored(row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The frame with left and right exchanged (y -> -y in the base frame): table and tasks are symmetric.
+
+    Points and translations change the sign of y; rotation vectors, which are axial, those of x and z.
+    """
+    flip = np.array([1.0, -1.0, 1.0], dtype=np.float32)
+    state = row["state"].copy()
+    state[:3] *= flip
+    state[3:6] *= flip
+    state[6:9] *= -flip
+    return {
+        **row,
+        "image": row["image"][:, ::-1],
+        "points": _flip_cells(row["points"]) * flip.astype(row["points"].dtype),
+        "owner": _flip_cells(row["owner"]),
+        "state": state,
+        "centre": row["centre"] * flip,
+        "labels": row["labels"] * np.concatenate((flip, -flip, [1.0])).astype(np.float32),
+    }
+
+
+def _flip_cells(cells: np.ndarray) -> np.ndarray:
+    """Reverse the columns of (patches, sub-cells, ...), both square and row-major."""
+    grid, side = (round(n**0.5) for n in cells.shape[:2])
+    return cells.reshape(grid, grid, side, side, -1)[:, ::-1, :, ::-1].reshape(cells.shape)
 
 
 def _jitter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
