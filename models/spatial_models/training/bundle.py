@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -10,22 +11,19 @@ from spatial_vla.actions import ActionGrid
 from spatial_vla.language.vocabulary import Vocabulary
 
 from ..policy import PolicyConfig, SpatialPolicy
-from .module import PolicyModule
 
 WEIGHTS, GRID, DESCRIPTION = "policy.safetensors", "grid.json", "policy.json"
 
 
-def write_weights(module: PolicyModule, words: Vocabulary, out: Path) -> None:
+def write_policy(
+    policy: SpatialPolicy, config: PolicyConfig, grid: ActionGrid, words: Vocabulary, out: Path
+) -> None:
     """Write weights, grid and description into a folder, each aside and renamed."""
     out.mkdir(parents=True, exist_ok=True)
-    description = {
-        "model": dict(module.hparams["config"]),
-        "words": list(words.words),
-        "max_words": words.max_words,
-    }
-    (out / (GRID + ".tmp")).write_text(module.grid.to_json())
+    description = {"model": asdict(config), "words": list(words.words), "max_words": words.max_words}
+    (out / (GRID + ".tmp")).write_text(grid.to_json())
     (out / (DESCRIPTION + ".tmp")).write_text(json.dumps(description, indent=1))
-    save_file({k: v.contiguous() for k, v in module.policy.state_dict().items()}, out / (WEIGHTS + ".tmp"))
+    save_file({k: v.contiguous() for k, v in policy.state_dict().items()}, out / (WEIGHTS + ".tmp"))
     for name in (WEIGHTS, GRID, DESCRIPTION):
         (out / (name + ".tmp")).rename(out / name)
 

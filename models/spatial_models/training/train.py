@@ -23,7 +23,7 @@ from spatial_vla.language.vocabulary import Vocabulary
 from torch.utils.data import DataLoader
 
 from ..policy import PolicyConfig
-from .bundle import write_weights
+from .bundle import write_policy
 from .demonstrations import Demonstrations
 from .instructions import sentence_drawer, vocabulary
 from .module import PolicyModule, config_dict
@@ -42,7 +42,8 @@ class Epochs(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, PolicyModule)
-        write_weights(pl_module, self.words, self.out)
+        config = PolicyConfig(**pl_module.hparams["config"])
+        write_policy(pl_module.policy, config, pl_module.grid, self.words, self.out)
 
 
 def fit_grid(data: Demonstrations, cells: list[int], dead_zone: float) -> ActionGrid:
