@@ -25,7 +25,7 @@ from .conversions import (
     se3_from_transform,
     stamp_ns,
 )
-from .frame_intake import FrameIntake, pose_at
+from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, depth_from_image
 from .parameters import NodeParameter
 from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, bundle_folder
@@ -71,6 +71,7 @@ class DecoderNode(SpatialNode):
     def setup(self) -> None:
         """Load the decoder and connect it."""
         self._base_frame, self._tcp_frame = self.value("base_frame"), self.value("tcp_frame")
+        self._fingers, self._max_age = self.value("gripper_joints"), self.value("max_frame_age")
         self._decoder = Decoder(bundle_folder(self.value("bundle")))
         self._instruction: Instruction | None = None
         self._gripper: tuple[int, float] | None = None
@@ -83,7 +84,7 @@ class DecoderNode(SpatialNode):
         self.listen(Instruction, "instruction", self._on_instruction, qos.LATCHED)
         self.listen(JointState, "joint_states", self._on_joint_state, qos.LATEST_IN)
         streams = {"features": (FeatureMap, "features"), "depth": (Image, "camera/external/depth")}
-        self._intake = FrameIntake(self, streams, self.value("max_frame_age"), self._observe, self._decode)
+        self._intake = FrameIntake(self, streams, self._max_age, self._observe, self._decode)
         self.every(REPORT_PERIOD, self._publish_report)
 
     def start(self) -> None:
@@ -112,7 +113,7 @@ class DecoderNode(SpatialNode):
     def _on_joint_state(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position, strict=False))
         try:
-            width = sum(positions[name] for name in self.value("gripper_joints"))
+            width = sum(positions[name] for name in self._fingers)
         except KeyError:
             return  # another part of the robot speaks
         self._gripper = stamp_ns(message.header.stamp), width
@@ -127,7 +128,9 @@ class DecoderNode(SpatialNode):
             features=features_from_message(message),
             depth=depth,
             camera=camera_from_info(message.camera_info, *depth.shape),
-            base_from_tcp=pose_at(self._transforms, self._base_frame, self._tcp_frame, stamp),
+            base_from_tcp=se3_from_transform(
+                transform_at(self._transforms, self._base_frame, self._tcp_frame, stamp)
+            ),
             gripper_width=self._gripper_width(stamp),
         )
 
@@ -145,12 +148,13 @@ class DecoderNode(SpatialNode):
                 )
 
     def _gripper_width(self, stamp: int) -> float:
-        names = ", ".join(self.value("gripper_joints"))
         if self._gripper is None:
-            raise NotYet(f"no joint_states with {names}")
+            raise NotYet(f"no joint_states with {', '.join(self._fingers)}")
         at, width = self._gripper
-        if abs(at - stamp) > self.value("max_frame_age") * 1e9:
-            raise NotYet(f"joint_states with {names} are {(stamp - at) * 1e-9:.3f} s older than the image")
+        if abs(at - stamp) > self._max_age * 1e9:
+            raise NotYet(
+                f"joint_states with {', '.join(self._fingers)} are {(stamp - at) * 1e-9:.3f} s older than the image"
+            )
         return width
 
     def _decode(self, observation: Observation, published_ns: int) -> None:

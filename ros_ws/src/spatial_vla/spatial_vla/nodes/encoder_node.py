@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from spatial_vla_interfaces.msg import FeatureMap
 
-from ..geometry import SE3
 from ..policy import Encoder
 from ..tf import TransformSource
 from . import qos
-from .conversions import fill_features, stamp_ns, transform_message
-from .frame_intake import FrameIntake, pose_at
+from .conversions import fill_features, stamp_ns
+from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, rgb_from_image
 from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, bundle_folder
 from .refusal import RefusedInput
@@ -30,7 +30,7 @@ class CameraView:
 
     rgb: NDArray[np.uint8]
     info: CameraInfo
-    base_from_camera: SE3
+    base_from_camera: Transform
 
 
 class EncoderNode(SpatialNode):
@@ -46,6 +46,8 @@ class EncoderNode(SpatialNode):
         self._transforms = TransformSource(self)
         self.own(self._transforms.close)
         self._features = self.publish_on(FeatureMap, "features", qos.STREAM)
+        # Used again for every frame: making one, with all that is nested in it, takes longer than filling it.
+        self._message = FeatureMap(base_frame=self._base_frame, encoder=self._encoder.manifest.hash)
         streams = {
             "image": (Image, "camera/external/image"),
             "camera_info": (CameraInfo, "camera/external/camera_info"),
@@ -66,21 +68,17 @@ class EncoderNode(SpatialNode):
             )
         rgb = rgb_from_image(image)
         camera_from_info(info, *rgb.shape[:2])
-        pose = pose_at(self._transforms, self._base_frame, camera, stamp_ns(image.header.stamp))
-        return CameraView(rgb, info, pose)
+        stamp = stamp_ns(image.header.stamp)
+        return CameraView(rgb, info, transform_at(self._transforms, self._base_frame, camera, stamp))
 
     def _encode(self, view: CameraView, published_ns: int) -> None:
         start = time.perf_counter()
         features = self._encoder.encode(view.rgb)
         encode_ms = (time.perf_counter() - start) * 1e3
-        message = FeatureMap(
-            header=view.info.header,
-            base_frame=self._base_frame,
-            base_from_camera=transform_message(view.base_from_camera),
-            camera_info=view.info,
-            encoder=self._encoder.manifest.hash,
-            encode_ms=encode_ms,
-        )
+        message = self._message
+        message.header = view.info.header
+        message.base_from_camera, message.camera_info = view.base_from_camera, view.info
+        message.encode_ms = encode_ms
         fill_features(message, features)
         self._features.publish(message)
         self.counters["frames_encoded"] += 1

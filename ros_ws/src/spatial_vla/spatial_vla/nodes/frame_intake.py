@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from geometry_msgs.msg import Transform
 from rclpy.time import Time
 
-from ..geometry import SE3
 from ..policy.pairing import LatestFrame, NotYet, StampPairing
 from ..tf import InvalidArgumentException, TransformException, TransformSource
 from . import qos
-from .conversions import se3_from_transform, stamp_ns
+from .conversions import stamp_ns
 from .refusal import RefusedInput
 from .spatial_node import SpatialNode
 
@@ -91,12 +91,12 @@ class FrameIntake(Generic[Observation]):
         return self._complete(messages), published_ns
 
 
-def pose_at(transforms: TransformSource, target: str, source: str, stamp: int) -> SE3:
+def transform_at(transforms: TransformSource, target: str, source: str, stamp: int) -> Transform:
     """Pose of frame ``source`` in frame ``target`` at a stamp [ns].
 
     Raises:
         NotYet: not known (yet) for that time.
-        RefusedInput: a frame name is malformed, or what was received is no rigid transform.
+        RefusedInput: a frame name is malformed.
     """
     try:
         found = transforms.buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
@@ -106,4 +106,4 @@ def pose_at(transforms: TransformSource, target: str, source: str, stamp: int) -
         ) from error
     except TransformException as error:
         raise NotYet(f"no transform from '{source}' to '{target}': {error}") from error
-    return se3_from_transform(found.transform)
+    return found.transform

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import rclpy
@@ -33,6 +34,10 @@ def run_node(node_class: type[SpatialNode], args: list[str] | None = None) -> in
             return EXIT_REFUSED
         if node.value("autostart") and not _autostart(node):
             return EXIT_REFUSED
+        # What has been loaded by now stays for good; looking through it again and again would cost milliseconds.
+        gc.collect()
+        gc.freeze()
+        # Not rclpy's EventsExecutor: in Jazzy it hangs with timers on simulated time.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
