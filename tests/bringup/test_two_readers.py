@@ -103,6 +103,12 @@ def test_wrong_arguments_are_refused(launch_file, standin):
         bringup_nodes(BringupArguments(params_file="nowhere.yaml"))
 
 
+@pytest.mark.parametrize("sim", [True, False])
+def test_only_a_simulated_arm_arms_itself(sim):
+    (motion,) = [entry for entry in bringup_nodes(BringupArguments(sim=sim)) if entry.name == "motion_node"]
+    assert motion.parameters["arm_on_start"] is sim
+
+
 def test_conditions_select_nodes():
     names = {entry.name for entry in bringup_nodes(BringupArguments(sim=False))}
     assert "sim_node" not in names and "motion_node" in names

@@ -91,6 +91,8 @@ class EpisodeClient:
         waiting = [] if self._follow.server_is_ready() else ["action follow_instruction (instruction_node)"]
         if self._motion is None:
             waiting.append("topic motion_status (motion_node)")
+        elif self._motion.state not in (MotionStatus.IDLE, MotionStatus.RUNNING):
+            waiting.append(f"an arm that may move ({self._motion.reason or 'it is not armed'})")
         if sim and not self._reset.service_is_ready():
             waiting.append("service sim/reset (sim_node)")
         if sim and self._sim_state is None:
