@@ -153,7 +153,7 @@ class ActionDecoder(nn.Module):
         self.localiser = Localiser(width, heads, depth, cells)
         self.fourier = FourierFeatures(8)
         self.condition = nn.Sequential(
-            nn.Linear(3 * 17 * 2 + 9 + 7 + 2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            nn.Linear(7 * 17 + 9 + 7 + 2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
         self.queries = nn.Parameter(torch.randn(1, 3 * steps, width) * 0.02)
         self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(depth))
@@ -200,4 +200,6 @@ class ActionDecoder(nn.Module):
         offset = target - tool
         scales = torch.cat((offset / 0.2, torch.tanh(offset / 0.05), torch.tanh(offset / 0.015)), dim=-1)
         waves = torch.cat((self.fourier(offset / 0.5), self.fourier(tool / 0.5)), dim=-1)
-        return torch.cat((scales, waves, attitude, feature, said), dim=-1)
+        # The opening decides between closing and lifting within a few millimetres, hence its own waves.
+        opening = self.fourier(attitude[:, 6:])
+        return torch.cat((scales, waves, attitude, feature, said, opening), dim=-1)
