@@ -27,6 +27,13 @@ def test_jacobian_is_the_derivative_of_the_pose(model):
         np.testing.assert_allclose(spin, jacobian[3:, joint], atol=1e-7)
 
 
+def test_the_twist_is_the_jacobian_times_the_joint_velocities(model):
+    dq = np.linspace(-0.5, 0.7, 7)
+    pose, twist = model.motion(HOME, dq)
+    np.testing.assert_allclose(twist, model.jacobian(HOME) @ dq, atol=1e-12)
+    np.testing.assert_allclose(pose.matrix(), model.forward(HOME).matrix(), atol=1e-12)
+
+
 def test_everything_is_relative_to_the_base_frame():
     """The same arm bolted to the world elsewhere moves alike in its own base frame."""
     moved = panda_urdf().replace(
@@ -38,6 +45,7 @@ def test_everything_is_relative_to_the_base_frame():
     there = RobotModel(moved, ARM_JOINTS, "panda_link0", "panda_tcp")
     np.testing.assert_allclose(there.forward(HOME).matrix(), here.forward(HOME).matrix(), atol=1e-12)
     np.testing.assert_allclose(there.jacobian(HOME), here.jacobian(HOME), atol=1e-12)
+    np.testing.assert_allclose(there.motion(HOME, HOME)[1], here.motion(HOME, HOME)[1], atol=1e-12)
     frames = ("panda_link4", "panda_link8")
     np.testing.assert_allclose(there.points(HOME, frames), here.points(HOME, frames), atol=1e-12)
 

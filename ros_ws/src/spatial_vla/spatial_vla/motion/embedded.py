@@ -108,7 +108,7 @@ class EmbeddedBackend:
 
     def _result(self, motion: GuardedMotion, reason: str = "") -> StreamResult:
         first = motion.at(self._period)
-        reached = Setpoint(self._model.forward(first.q), self._model.jacobian(first.q) @ first.dq)
+        reached = Setpoint(*self._model.motion(first.q, first.dq))
         return StreamResult(motion.points(self._period), reached, motion.at_rest, reason)
 
     def _joint_velocity(self, q: Array, reference: Setpoint) -> Array:

@@ -22,6 +22,10 @@ class OutputGuard:
         self._lower, self._upper = limits.lower, limits.upper
         self._velocity, self._stop_acceleration = limits.velocity, limits.stop_acceleration
         self._frames = (model.tcp_frame, *limits.body_frames)
+        boxes = (limits.workspace, *(limits.body_box for _ in limits.body_frames))
+        margin = np.array([[WORKSPACE_MARGIN], *([0.0] for _ in limits.body_frames)])
+        self._box_lower = np.array([box.lower for box in boxes]) - margin
+        self._box_upper = np.array([box.upper for box in boxes]) + margin
 
     def violation(self, state: JointMotion, ramp: StopRamp) -> str:
         """The limit that ``state``, or stopping from it by ``ramp``, would break; empty when none."""
@@ -42,9 +46,8 @@ class OutputGuard:
     def outside_workspace(self, q: np.ndarray) -> str:
         """Which point of the arm is outside its box at ``q`` (n,); empty when none is."""
         points = self._model.points(q, self._frames)
-        if not self._limits.workspace.contains(points[0], WORKSPACE_MARGIN):
-            return f"workspace: {self._frames[0]} at {np.round(points[0], 3).tolist()}"
-        for frame, point in zip(self._frames[1:], points[1:], strict=True):
-            if not self._limits.body_box.contains(point):
-                return f"workspace: {frame} at {np.round(point, 3).tolist()}"
-        return ""
+        outside = (points < self._box_lower) | (points > self._box_upper)
+        if not outside.any():
+            return ""
+        first = int(np.argmax(outside.any(axis=1)))
+        return f"workspace: {self._frames[first]} at {np.round(points[first], 3).tolist()}"

@@ -58,7 +58,7 @@ class Scaling:
     velocity: float = 0.6
     acceleration: float = 0.8
     jerk: float = 0.15
-    stop_acceleration: float = 0.95
+    stop_acceleration: float = 0.98
     stop_jerk: float = 0.4
     position_margin: float = 0.03
 
@@ -77,7 +77,7 @@ class Scaling:
 class CartesianLimits:
     """Limits of the tool centre point: [m/s], [m/s^2], [rad/s], [rad/s^2]."""
 
-    speed: float = 0.26
+    speed: float = 0.25
     acceleration: float = 2.0
     angular_speed: float = 1.6
     angular_acceleration: float = 12.0

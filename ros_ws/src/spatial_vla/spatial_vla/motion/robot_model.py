@@ -40,6 +40,7 @@ class RobotModel:
         self.tcp_frame = tcp_frame
         self._data: pin.Data = self.model.createData()
         self._tcp = self._frame_id(tcp_frame)
+        self._ids: dict[str, int] = {}
         # The base is fixed to the URDF's root, so its placement is a constant.
         pin.framesForwardKinematics(self.model, self._data, pin.neutral(self.model))
         placement = self._data.oMf[self._frame_id(base_frame)]
@@ -65,8 +66,20 @@ class RobotModel:
         rotation = self._base_from_root.rotation
         return np.vstack((rotation @ jacobian[:3], rotation @ jacobian[3:]))
 
+    def motion(self, q: ArrayLike, dq: ArrayLike) -> tuple[SE3, Array]:
+        """Pose base_from_tcp and twist (6,) of the tool centre point, base axes, at ``q``, ``dq`` (n,) [rad, rad/s]."""
+        pin.forwardKinematics(self.model, self._data, np.asarray(q, float), np.asarray(dq, float))
+        placement = pin.updateFramePlacement(self.model, self._data, self._tcp)
+        twist = pin.getFrameVelocity(self.model, self._data, self._tcp, pin.LOCAL_WORLD_ALIGNED)
+        rotation = self._base_from_root.rotation
+        pose = self._base_from_root @ SE3(placement.rotation.copy(), placement.translation.copy())
+        return pose, np.concatenate((rotation @ twist.linear, rotation @ twist.angular))
+
     def points(self, q: ArrayLike, frames: Sequence[str]) -> Array:
         """Origins (len(frames), 3) of ``frames`` in the base frame [m] at ``q`` (n,)."""
         pin.framesForwardKinematics(self.model, self._data, np.asarray(q, dtype=np.float64))
-        origins = [self._data.oMf[self._frame_id(frame)].translation for frame in frames]
+        for frame in frames:
+            if frame not in self._ids:
+                self._ids[frame] = self._frame_id(frame)
+        origins = [self._data.oMf[self._ids[frame]].translation for frame in frames]
         return self._base_from_root.apply(np.array(origins))

@@ -8,6 +8,7 @@ phases fall between the way-points, and the interpolated acceleration overshoots
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,7 @@ class StopRamp:
         """State ``time`` seconds after the start; at rest after the end."""
         if time >= self.duration:
             return self.states[-1]
-        phase = int(np.searchsorted(self.times, time, side="right")) - 1
+        phase = bisect_right(self.times, time) - 1
         return self.states[phase].after(time - self.times[phase], self._jerks[phase])
 
     def range(self) -> tuple[Array, Array]:
