@@ -98,12 +98,12 @@ def test_little_slower_than_the_time_optimum(velocity, acceleration):
     assert StopPlanner(LIMITS, 0.01).plan(start).duration <= optimum.duration + 0.021
 
 
-def test_at_the_policys_speed_the_arm_stops_within_125_ms(rig):
+def test_at_the_policys_speed_the_arm_stops_within_130_ms(rig):
     """0.25 m/s along any axis; the first 10 ms of a command are motion still."""
     for direction in (*np.eye(3), *-np.eye(3)):
         rig.run(np.pad(0.05 * direction, (0, 3)), 0.8)
         for command in rig.commands[-60:]:
-            assert command.points[-1].time_from_start <= 0.01 + 0.125
+            assert command.points[-1].time_from_start <= 0.01 + 0.13
 
 
 def test_without_another_command_the_arm_stops_by_itself(rig):
