@@ -23,8 +23,8 @@ from .latency_probe import ChunkTiming, LatencyProbe
 
 REPLY_TIMEOUT = 30.0
 """How long a server may take to answer, and be silent while it obeys an instruction [s, real time]."""
-CANCEL_TIMEOUT = 2.0
-"""[s]"""
+CANCEL_TIMEOUT = 5.0
+"""How long a server may take to answer when nobody waits for the outcome any more [s, real time]."""
 
 
 class NoAnswer(RuntimeError):
@@ -136,18 +136,22 @@ class EpisodeClient:
                 on_progress(Progress(f.state, f.reason, f.elapsed, f.chunks, f.chunk_ms))
 
         goal = FollowInstruction.Goal(instruction=instruction, timeout=timeout)
-        handle = self._wait(self._follow.send_goal_async(goal, feedback), REPLY_TIMEOUT, "follow_instruction")
-        if not handle.accepted:
-            raise NoAnswer(
-                f"the instruction {instruction!r} was rejected; the log of instruction_node says why"
-            )
+        sent = self._follow.send_goal_async(goal, feedback)
         try:
-            result = handle.get_result_async()
-            return self._wait(result, REPLY_TIMEOUT, "follow_instruction", news).result
+            handle = self._wait(sent, REPLY_TIMEOUT, "follow_instruction")
+            if not handle.accepted:
+                raise NoAnswer(f"{instruction!r} was rejected; the log of instruction_node says why")
+            return self._wait(handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news).result
         except BaseException:
-            with suppress(NoAnswer):
-                self._wait(handle.cancel_goal_async(), CANCEL_TIMEOUT, "follow_instruction")
+            self._cancel(sent)
             raise
+
+    def _cancel(self, sent: Future) -> None:
+        # Also when the answer to the goal is still on its way: the server may have accepted it.
+        with suppress(NoAnswer):
+            handle = self._wait(sent, CANCEL_TIMEOUT, "follow_instruction")
+            if handle.accepted:
+                self._wait(handle.cancel_goal_async(), CANCEL_TIMEOUT, "follow_instruction")
 
     def verdict(self) -> SimState:
         """Return the next state of the simulated scene, so one that is later than everything before the call.
