@@ -11,7 +11,9 @@ from spatial_vla.actions.grid import cartesian, equal_probability_edges, polar
 RNG = np.random.default_rng(0)
 STEPS = np.concatenate((RNG.normal(0, 1, (4000, 3)), RNG.normal(0, 0.1, (4000, 3))), -1)
 STEPS[:, :3] *= RNG.uniform(0, 0.05, (4000, 1)) / np.linalg.norm(STEPS[:, :3], axis=1, keepdims=True)
-GRID = ActionGrid.fit(STEPS, cells=(8, 16, 8, 5, 5, 9), translation_scale=0.05, rotation_scale=0.3, dead_zone=0.03)
+GRID = ActionGrid.fit(
+    STEPS, cells=(8, 16, 8, 5, 5, 9), translation_scale=0.05, rotation_scale=0.3, dead_zone=0.03
+)
 
 
 def test_edges_hold_equal_probability() -> None:

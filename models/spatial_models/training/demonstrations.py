@@ -62,7 +62,7 @@ class Demonstrations(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         which = int(np.searchsorted(self.starts, index, side="right")) - 1
-        row = {k: v[index - self.starts[which]] for k, v in self.shards[which].items()}
+        row = {k: np.asarray(v[index - self.starts[which]]) for k, v in self.shards[which].items()}
         rng = np.random.default_rng((self.seed, self.epoch, index))
         if self.augment and rng.random() < 0.5:
             row = mirrored(row)
@@ -88,7 +88,7 @@ class Demonstrations(Dataset[dict[str, Tensor]]):
         verb, obj = (int(i) for i in row["active"])
         if not first:
             choices = np.argwhere(row["label_ok"])
-            verb, obj = (int(i) for i in choices[rng.integers(len(choices))])
+            verb, obj = (int(i) for i in rng.choice(choices))
         if not first and rng.random() < self.absent:
             return self._ask_for_absent(row, rng, verb)
         return {

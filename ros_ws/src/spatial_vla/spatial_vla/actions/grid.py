@@ -192,7 +192,10 @@ class ActionGrid:
         for values, (low, high), n in zip((*moving.T, *turning.T), ranges, cells, strict=True):
             sigma = max(float(values.std()), min_sigma, 1e-3 * (high - low))
             edges.append(equal_probability_edges(float(values.mean()), sigma, low, high, n))
-        return cls(*edges, translation_scale, rotation_scale, dead_zone > 0.0, dead_zone)
+        theta, phi, r, roll, pitch, yaw = edges
+        return cls(
+            theta, phi, r, roll, pitch, yaw, translation_scale, rotation_scale, dead_zone > 0.0, dead_zone
+        )
 
     def to_json(self) -> str:
         """As JSON; :meth:`from_json` reads it back exactly."""

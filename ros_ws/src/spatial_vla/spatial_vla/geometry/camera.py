@@ -30,8 +30,8 @@ class PinholeCamera:
             raise ValueError(f"camera size {self.width}x{self.height} is not an image")
         if not all(np.isfinite((self.fx, self.fy, self.cx, self.cy))) or self.fx <= 0.0 or self.fy <= 0.0:
             raise ValueError(
-                f"camera is not calibrated: fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}; focal "
-                "lengths must be positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104)."
+                f"camera is not calibrated: fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}; the focal lengths "
+                "must be positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104)."
             )
 
     @classmethod
@@ -71,7 +71,7 @@ class PinholeCamera:
         u = (np.arange(self.width) - self.cx) / self.fx
         v = (np.arange(self.height) - self.cy) / self.fy
         uu, vv = np.meshgrid(u, v)
-        return np.stack((uu, vv, np.ones_like(uu)), axis=-1)
+        return np.stack((uu, vv, np.ones_like(uu)), axis=-1).astype(np.float64)
 
     def back_project(self, depth: ArrayLike) -> Array:
         """Depth image (height, width) [m] to points (height, width, 3) in the optical frame.

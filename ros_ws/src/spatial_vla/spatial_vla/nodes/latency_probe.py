@@ -17,6 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from . import qos
 
+ARM_COMMANDS = "panda_arm_controller/joint_trajectory"
 REMEMBERED = 64
 """Images whose publication time is kept."""
 
@@ -44,12 +45,11 @@ class LatencyProbe:
         self.timings: list[ChunkTiming] = []
         self._images: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._waiting: tuple[ActionChunk, int] | None = None
-        for message_type, topic, callback in (
-            (CameraInfo, "camera/external/camera_info", self._on_image),
-            (ActionChunk, "action_chunk", self._on_chunk),
-            (JointTrajectory, "panda_arm_controller/joint_trajectory", self._on_command),
-        ):
-            node.create_subscription(message_type, topic, callback, qos.SENSOR_IN)
+        # rclpy hands the time stamps to callbacks with a second parameter, which its annotations do not say.
+        subscribe = node.create_subscription
+        subscribe(CameraInfo, "camera/external/camera_info", self._on_image, qos.SENSOR_IN)  # type: ignore[arg-type]
+        subscribe(ActionChunk, "action_chunk", self._on_chunk, qos.SENSOR_IN)  # type: ignore[arg-type]
+        subscribe(JointTrajectory, ARM_COMMANDS, self._on_command, qos.SENSOR_IN)  # type: ignore[arg-type]
 
     def _on_image(self, message: CameraInfo, info: Any) -> None:
         self._images[_key(message)] = info["source_timestamp"]

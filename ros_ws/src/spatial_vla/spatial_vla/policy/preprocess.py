@@ -22,8 +22,11 @@ def encoder_image(rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         raise ValueError(f"image must be (H, W, 3) uint8 RGB, got shape {rgb.shape}, dtype {rgb.dtype}")
     if rgb.shape[:2] != (size, size):
         shrinking = rgb.shape[0] * rgb.shape[1] > size * size
-        rgb = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255.0)
+        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        rgb = np.asarray(cv2.resize(rgb, (size, size), interpolation=method), dtype=np.uint8)
+    image = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype=np.float32)
+    image /= 255.0
+    return image
 
 
 def cell_pixels(size: int, patch: int, cells: int) -> NDArray[np.int64]:

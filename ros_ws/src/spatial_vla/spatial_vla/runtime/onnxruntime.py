@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -65,7 +66,7 @@ class OnnxRuntimeSession:
             raise RuntimeError("session is closed")
         check_inputs(self._inputs, inputs)
         values = self._session.run(None, dict(inputs))
-        return {spec.name: value for spec, value in zip(self._outputs, values, strict=True)}
+        return {spec.name: np.asarray(value) for spec, value in zip(self._outputs, values, strict=True)}
 
     def close(self) -> None:
         """See :class:`Session`."""
