@@ -67,7 +67,7 @@ class Demonstrations(Dataset[dict[str, Tensor]]):
         if self.augment and rng.random() < 0.5:
             row = mirrored(row)
         points = np.asarray(row["points"], dtype=np.float32)
-        valid = np.isfinite(points).all(-1)
+        valid = np.asarray(np.isfinite(points).all(-1))
         image = np.asarray(row["image"], dtype=np.float32).transpose(2, 0, 1) / 255.0
         if self.augment:
             image = _jitter(image, rng)
