@@ -30,7 +30,7 @@ from spatial_vla.nodes.images import image_from_array, info_from_camera
 from tf2_msgs.msg import TFMessage
 
 MS = 1_000_000
-PATIENCE = 40.0  # [s] a busy machine may take to start a process or to deliver a message
+PATIENCE = 90.0  # [s] a busy machine may take to start a process or to deliver a message
 CAMERA_FRAME = "external_camera_optical_frame"
 CAMERA = PinholeCamera(224, 224, 200.0, 200.0, 111.5, 111.5)
 WORLD_FROM_CAMERA = SE3(np.diag([1.0, -1.0, -1.0]), np.array([0.5, 0.0, 1.0]))
@@ -159,8 +159,8 @@ class Robot(Graph):
     def show(
         self, ahead_ms=0, only=("camera_info", "depth", "image"), frame=CAMERA_FRAME, spoil=lambda _: None
     ):
-        """Publish one camera frame, or parts of one; ``spoil`` may change the CameraInfo."""
-        head = header(self.now_ns + ahead_ms * MS, frame)
+        """Publish one camera frame, or parts of one; ``spoil`` may change the CameraInfo. Returns the stamp."""
+        head = header(self.now_ns + round(ahead_ms * MS), frame)
         info = info_from_camera(CAMERA, head)
         spoil(info)
         messages = {
@@ -170,6 +170,7 @@ class Robot(Graph):
         }
         for name in only:
             self.publish(f"camera/external/{name}", messages[name])
+        return self.now_ns + round(ahead_ms * MS)
 
     def ready(self):
         for name, kind in (("camera_info", CameraInfo), ("image", Image), ("depth", Image)):
