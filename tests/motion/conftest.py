@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 from spatial_vla.motion import MotionController, MotionLimits, RobotModel
 from spatial_vla.motion.panda import panda_limits, panda_model
 
 from .rig import Rig
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def turn_a_joint_into_its_stop(rig):
 
 def test_output_guard_at_a_joint_stop(make_rig, monkeypatch):
     """With low accelerations the solver alone approaches a stop too fast to brake."""
-    weak = panda_limits(scaling=Scaling(acceleration=0.03, stop_acceleration=0.03))
+    weak = panda_limits(scaling=Scaling(acceleration=0.03, stop_acceleration=0.03, stop_time=5.0))
     turn_a_joint_into_its_stop(make_rig(weak))
     monkeypatch.setattr(OutputGuard, "violation", lambda *_: "")
     with pytest.raises(AssertionError):

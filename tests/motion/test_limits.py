@@ -20,10 +20,10 @@ from .rig import HOME
 
 
 def test_numbers_are_those_of_the_urdf_and_the_yaml():
-    limits = panda_limits(scaling=Scaling(velocity=0.5, acceleration=0.2, position_margin=0.1))
+    limits = panda_limits(scaling=Scaling(velocity=0.3, acceleration=0.2, position_margin=0.1))
     np.testing.assert_allclose(limits.joints.upper[3], -0.0698)
     np.testing.assert_allclose(limits.upper, limits.joints.upper - 0.1)
-    np.testing.assert_allclose(limits.velocity, 0.5 * np.array([2.175] * 4 + [2.61] * 3))
+    np.testing.assert_allclose(limits.velocity, 0.3 * np.array([2.175] * 4 + [2.61] * 3))
     np.testing.assert_allclose(limits.acceleration, 0.2 * np.array([15, 7.5, 10, 12.5, 15, 20, 20]))
     assert limits.joints.names == ARM_JOINTS
     assert not limits.missing()
@@ -56,6 +56,14 @@ def test_missing_limits_are_an_error_that_says_where_to_give_them():
 def test_unknown_joints_are_refused():
     with pytest.raises(ValueError, match="elbow"):
         MotionLimits.from_urdf(panda_urdf(), joint_limits(), ["elbow"])
+
+
+def test_no_joint_is_allowed_a_speed_that_it_cannot_stop_from_in_time():
+    limits = panda_limits(scaling=Scaling(velocity=1.0, stop_acceleration=1.0, stop_time=0.1))
+    assert np.all(limits.velocity <= 0.1 * limits.joints.acceleration)
+    assert limits.velocity[1] == pytest.approx(7.5 * 0.085)
+    with pytest.raises(ValueError, match="stop within"):
+        panda_limits(scaling=Scaling(stop_time=0.01)).require_complete()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.01, -0.1])

@@ -41,7 +41,7 @@ class EmbeddedBackend:
         limits.require_complete()
         self._model, self._limits, self._period = model, limits, period
         self._acceleration, self._jerk = limits.acceleration, limits.jerk
-        self._planner, self._guard = StopPlanner(limits, period), OutputGuard(limits, model)
+        self._planner, self._guard = StopPlanner(limits), OutputGuard(limits, model)
         soft = model.model.copy()
         soft.lowerPositionLimit = limits.lower + SOFT_MARGIN
         soft.upperPositionLimit = limits.upper - SOFT_MARGIN

@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+#: One period at 100 Hz [s]: a change of acceleration takes at least this long.
+SHORTEST_PHASE = 0.01
+
 
 class IncompleteLimits(ValueError):
     """A limit that the motion stage must keep is not known."""
@@ -52,7 +55,8 @@ class Box:
 class Scaling:
     """Share of the robot's own limits that is used, each in (0, 1], and the distance kept from the joint stops.
 
-    ``stop_*`` apply to stop ramps alone: stopping may use more of what the robot can than following does.
+    ``stop_acceleration`` and ``stop_jerk`` apply to stop ramps alone: stopping may use more of what the robot can than
+    following does. No joint ever goes faster than it can be stopped from within ``stop_time`` [s].
     """
 
     velocity: float = 0.6
@@ -60,6 +64,7 @@ class Scaling:
     jerk: float = 0.15
     stop_acceleration: float = 0.98
     stop_jerk: float = 0.4
+    stop_time: float = 0.12
     position_margin: float = 0.03
 
     def __post_init__(self) -> None:
@@ -69,6 +74,8 @@ class Scaling:
                 raise ValueError(f"scaling of {name} is {value}; it must lie in (0, 1]")
         if self.stop_acceleration < self.acceleration or self.stop_jerk < self.jerk:
             raise ValueError("stop scaling must not be below the scaling used for following")
+        if not 0.0 < self.stop_time < np.inf:
+            raise ValueError(f"stop time is {self.stop_time} s; it must be positive and finite")
         if not 0.0 <= self.position_margin < 0.5:
             raise ValueError(f"position margin is {self.position_margin} rad; it must lie in [0, 0.5)")
 
@@ -168,6 +175,11 @@ class MotionLimits:
                 f"limits not known: {', '.join(missing)}. Give them in joint_limits.yaml "
                 "(has_acceleration_limits: true, max_acceleration: ..., has_jerk_limits: true, max_jerk: ...)"
             )
+        if np.any(self.velocity <= 0.0):
+            shortest = 1.5 * self.stop_phase
+            raise ValueError(
+                f"no joint can stop within {self.scaling.stop_time} s; give it more than {shortest:.3f} s"
+            )
 
     @property
     def lower(self) -> Array:
@@ -181,8 +193,10 @@ class MotionLimits:
 
     @property
     def velocity(self) -> Array:
-        """Largest commanded speed [rad/s]."""
-        return self.joints.velocity * self.scaling.velocity
+        """Largest commanded speed [rad/s]: the scaled one, or the one that the longest stop may start from."""
+        # A ramp lasts one phase plus the time to take away the speed and what the present acceleration still adds.
+        stoppable = self.stop_acceleration * (self.scaling.stop_time - 1.5 * self.stop_phase)
+        return np.minimum(self.joints.velocity * self.scaling.velocity, stoppable)
 
     @property
     def acceleration(self) -> Array:
@@ -203,6 +217,14 @@ class MotionLimits:
     def stop_jerk(self) -> Array:
         """Largest jerk of a stop ramp [rad/s^3]."""
         return self.joints.jerk * self.scaling.stop_jerk
+
+    @property
+    def stop_phase(self) -> float:
+        """Duration of the phases of a stop ramp in which the acceleration changes [s].
+
+        Long enough to go from full acceleration to full deceleration within the jerk limit.
+        """
+        return max(SHORTEST_PHASE, float(np.max(2.0 * self.stop_acceleration / self.stop_jerk)))
 
     def fingerprint(self) -> str:
         """SHA-256 over all values, to log and to compare."""

@@ -18,8 +18,8 @@ from .limits import MotionLimits
 
 Array = NDArray[np.float64]
 
-#: Way-points closer together than this [s] are moved apart.
-SHORTEST_PHASE = 1e-3
+#: The plateau lasts at least this long [s], so that way-points stay apart.
+SHORTEST_PLATEAU = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +83,9 @@ class StopRamp:
 class StopPlanner:
     """Plans stop ramps inside the limits meant for stopping."""
 
-    def __init__(self, limits: MotionLimits, period: float) -> None:
+    def __init__(self, limits: MotionLimits) -> None:
         self._acceleration = limits.stop_acceleration
-        # Long enough to go from full acceleration to full deceleration within the jerk limit.
-        self._phase = max(period, float(np.max(2.0 * limits.stop_acceleration / limits.stop_jerk)))
+        self._phase = limits.stop_phase
 
     def plan(self, start: JointMotion) -> StopRamp:
         """Ramp from ``start``, whose acceleration is inside the limits, to rest."""
@@ -97,7 +96,7 @@ class StopPlanner:
         # time and half of each phase beside it, has to take it away.
         rest = start.dq + start.ddq * (phase / 2.0)
         effective = max(phase, float(np.max(np.abs(rest) / self._acceleration)))
-        hold = max(effective - phase, SHORTEST_PHASE)
+        hold = max(effective - phase, SHORTEST_PLATEAU)
         plateau = -rest / (phase + hold)
         jerks = ((plateau - start.ddq) / phase, np.zeros_like(plateau), -plateau / phase)
         return StopRamp(start, (phase, hold, phase), jerks)

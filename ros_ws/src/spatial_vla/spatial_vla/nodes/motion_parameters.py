@@ -39,6 +39,7 @@ PARAMETERS = (
     P("jerk_scaling", 0.15, f"{_SHARE}: joint jerk.", 0.01, 1.0),
     P("stop_acceleration_scaling", 0.98, f"{_SHARE}: joint acceleration while stopping.", 0.01, 1.0),
     P("stop_jerk_scaling", 0.4, f"{_SHARE}: joint jerk while stopping.", 0.01, 1.0),
+    P("stop_time", 0.12, "No joint goes faster than it can be stopped from in this time [s].", 0.02, 10.0),
     P("position_margin", 0.03, "Distance kept from the joint stops [rad].", 0.0, 0.49),
     P("max_speed", 0.25, "Tool centre point [m/s].", 0.01, 1.5),
     P("max_acceleration", 2.0, "Tool centre point [m/s^2].", 0.1, 10.0),
@@ -72,6 +73,7 @@ def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
             jerk=value("jerk_scaling"),
             stop_acceleration=value("stop_acceleration_scaling"),
             stop_jerk=value("stop_jerk_scaling"),
+            stop_time=value("stop_time"),
             position_margin=value("position_margin"),
         ),
         cartesian=CartesianLimits(
