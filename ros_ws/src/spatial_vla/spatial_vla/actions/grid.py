@@ -173,6 +173,9 @@ class ActionGrid:
     ) -> ActionGrid:
         """Fit a grid to the steps (N, 6) of a data set.
 
+        With a dead zone, the cells of r grow by a constant factor instead: what is left of the way to a target shrinks
+        by a factor per step, so cells must be fine near zero, where the Gaussian of whole trajectories has none.
+
         Args:
             deltas: translation [m] and rotation vector [rad]; steps inside the dead zone do not count.
             cells: cells of (theta, phi, r, roll, pitch, yaw).
@@ -193,6 +196,8 @@ class ActionGrid:
             sigma = max(float(values.std()), min_sigma, 1e-3 * (high - low))
             edges.append(equal_probability_edges(float(values.mean()), sigma, low, high, n))
         theta, phi, r, roll, pitch, yaw = edges
+        if dead_zone > 0.0:
+            r = np.geomspace(*ranges[2], cells[2] + 1)
         return cls(
             theta, phi, r, roll, pitch, yaw, translation_scale, rotation_scale, dead_zone > 0.0, dead_zone
         )
