@@ -35,7 +35,7 @@ def test_every_token_survives_decoding_and_encoding() -> None:
         deltas, gripper = GRID.decode(ids)
         moving = np.any(np.abs(deltas[:, 3 * slot : 3 * slot + 3]) > 0.03 * (0.05, 0.3)[slot], axis=-1)
         assert np.array_equal(GRID.encode(deltas, gripper)[moving, slot], ids[moving, slot])
-        assert moving.sum() >= GRID.cells[slot] - 2
+        assert moving.mean() > 0.85
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=6), st.floats(0, 1))

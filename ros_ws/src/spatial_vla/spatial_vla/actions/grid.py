@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 Array = NDArray[np.float64]
+ANGLE_SIGMA = 2.0  # rad
 SLOTS = ("translation", "rotation", "gripper")
 
 
@@ -173,8 +174,10 @@ class ActionGrid:
     ) -> ActionGrid:
         """Fit a grid to the steps (N, 6) of a data set.
 
-        With a dead zone, the cells of r grow by a constant factor instead: what is left of the way to a target shrinks
-        by a factor per step, so cells must be fine near zero, where the Gaussian of whole trajectories has none.
+        Two things differ in a grid with a dead zone, which is ours and not the released one. The cells of r grow by a
+        constant factor: what is left of the way to a target shrinks by a factor per step, so cells must be fine near
+        zero. And the Gaussians of the angles are no narrower than ``ANGLE_SIGMA``, so that a rare direction, such as
+        lifting straight up, keeps cells of its own.
 
         Args:
             deltas: translation [m] and rotation vector [rad]; steps inside the dead zone do not count.
@@ -191,9 +194,10 @@ class ActionGrid:
         ranges = [(0.0, np.pi), (-np.pi, np.pi), (dead_zone, float(max(1.0, tpr[:, 2].max())))] + [
             (-1.0, 1.0)
         ] * 3
+        floors = [ANGLE_SIGMA if dead_zone > 0.0 else min_sigma] * 2 + [min_sigma] * 4
         edges = []
-        for values, (low, high), n in zip((*moving.T, *turning.T), ranges, cells, strict=True):
-            sigma = max(float(values.std()), min_sigma, 1e-3 * (high - low))
+        for values, (low, high), n, floor in zip((*moving.T, *turning.T), ranges, cells, floors, strict=True):
+            sigma = max(float(values.std()), floor, 1e-3 * (high - low))
             edges.append(equal_probability_edges(float(values.mean()), sigma, low, high, n))
         theta, phi, r, roll, pitch, yaw = edges
         if dead_zone > 0.0:
