@@ -52,7 +52,8 @@ def test_silence_is_not_stillness(following):
 
 
 def test_policy_that_never_saw_anything_has_not_succeeded(following):
-    _, ending = chunks(following, 0, 10, zero=True, target=False)
+    when, ending = chunks(following, 0, 10, zero=True, target=False)
+    assert when == pytest.approx(3.0)
     assert not ending.success
     assert "saw nothing" in ending.message
 
@@ -64,6 +65,15 @@ def test_timeout_says_what_was_in_the_way(following):
     ending = following.ending(30 * S)
     assert not ending.success
     assert ending.message == "timed out after 30.0 s: motion is HOLDING: decoder_node died"
+
+
+def test_an_arm_that_is_held_up_has_not_come_to_rest(following):
+    chunks(following, 0, 0.5, zero=True)
+    for tenth in range(5, 50):
+        now = tenth * S // 10
+        following.on_chunk(now, True, True)
+        following.on_motion(now, True, "", "motion is HOLDING")
+        assert following.ending(now) is None
 
 
 def test_faults_end_it_at_once(following):

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 FRESH_NS = 500_000_000  # a chunk older than this says nothing about the present
 
 
+PATIENCE = (
+    3  # settle times to wait for a policy that has not found anything yet: something may stand in its view
+)
+
+
 @dataclass(frozen=True)
 class Ending:
     """How an instruction ended. ``success``: the policy finished by itself; whether the task is done it cannot know."""
@@ -47,7 +52,8 @@ class Following:
     def on_motion(self, now_ns: int, at_rest: bool, fault: str, obstacle: str) -> None:
         """The motion stage has reported: whether the reference is at rest, a latched fault, what holds it up."""
         self._motion_fault, self._obstacle = fault, obstacle
-        if not at_rest and self._still_since_ns is not None:
+        # An arm that is held up is at rest for another reason than that the policy is content.
+        if (not at_rest or obstacle) and self._still_since_ns is not None:
             self._still_since_ns = now_ns
 
     def on_policy(self, fault: str) -> None:
@@ -59,14 +65,20 @@ class Following:
         elapsed = (now_ns - self.started_ns) * 1e-9
         if fault := self._motion_fault or self._policy_fault:
             return Ending(False, fault)
-        fresh = now_ns - self._last_chunk_ns <= FRESH_NS
-        if fresh and self._still_since_ns is not None and now_ns - self._still_since_ns >= self._settle_ns:
-            if self._found_something:
-                return Ending(True, f"the policy came to rest after {elapsed:.1f} s")
+        still_ns = self._still_ns(now_ns)
+        if self._found_something and still_ns >= self._settle_ns:
+            return Ending(True, f"the policy came to rest after {elapsed:.1f} s")
+        if still_ns >= PATIENCE * self._settle_ns:
             return Ending(False, "the policy saw nothing that the instruction could mean, and did not move")
         if now_ns - self.started_ns >= self._timeout_ns:
             return Ending(False, f"timed out after {elapsed:.1f} s{self._why()}")
         return None
+
+    def _still_ns(self, now_ns: int) -> int:
+        """How long the policy has wanted no motion, to this moment; -1 if it wants one or is silent."""
+        if self._still_since_ns is None or now_ns - self._last_chunk_ns > FRESH_NS:
+            return -1
+        return now_ns - self._still_since_ns
 
     def _why(self) -> str:
         if self._obstacle:
