@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from spatial_vla.actions import ActionChunk
 from spatial_vla.geometry import SE3, matrix_to_rotvec, rotvec_to_matrix
+from spatial_vla.motion import CartesianLimits
 from spatial_vla.motion.history import PoseHistory, Setpoint
 from spatial_vla.motion.path import ChunkPath, left_jacobian, left_jacobian_inverse
 from spatial_vla.motion.reference import ReferenceGenerator
@@ -14,6 +15,7 @@ from spatial_vla.motion.reference import ReferenceGenerator
 from .rig import TICK_NS, steps
 
 START = SE3(rotvec_to_matrix([0.3, -2.0, 0.5]), np.array([0.4, 0.1, 0.3]))
+LIMITS = CartesianLimits()
 T0 = 5_000_000_000
 DT_NS = 200_000_000
 
@@ -100,7 +102,7 @@ def test_nothing_overshoots_when_a_plan_ends_or_turns_back():
 def test_overlapping_consistent_chunks_equal_the_plan(deltas, late_ticks):
     """Each chunk holds the plan's next four steps and comes 0 to 120 ms after its observation."""
     whole = ChunkPath(T0, 0.2, Setpoint.at_rest(START), deltas)
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     for i in range(6):
         stamp = T0 + i * DT_NS
@@ -116,7 +118,7 @@ def test_overlapping_consistent_chunks_equal_the_plan(deltas, late_ticks):
 @settings(max_examples=30)
 @given(plan, plan, st.integers(0, 79), st.integers(0, 79))
 def test_a_new_chunk_takes_over_without_a_jump(first, second, when, age):
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     generator.accept(make_chunk(T0, first), T0)
     arrival = T0 + when * TICK_NS
@@ -129,7 +131,7 @@ def test_a_new_chunk_takes_over_without_a_jump(first, second, when, age):
 
 
 def test_the_fade_is_over_after_one_step():
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     generator.accept(make_chunk(T0, steps(0.05)), T0)
     follow(generator, T0, T0 + 3 * DT_NS)
@@ -143,7 +145,7 @@ def test_the_fade_is_over_after_one_step():
 
 def test_skipped_steps_are_not_made_up_for():
     """From rest, a chunk that is two and a half steps late moves by what is left, not by what it missed."""
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     now = T0 + 500_000_000
     generator.record(now, Setpoint.at_rest(START))
@@ -153,7 +155,7 @@ def test_skipped_steps_are_not_made_up_for():
 
 
 def test_a_chunk_with_nothing_left_changes_nothing():
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     assert generator.accept(make_chunk(T0 - 4 * DT_NS, steps(0.05)), T0) == 4
     assert not generator.active(T0)
@@ -161,7 +163,7 @@ def test_a_chunk_with_nothing_left_changes_nothing():
 
 
 def test_starvation_ends_at_rest_at_the_end_of_the_plan():
-    generator = ReferenceGenerator()
+    generator = ReferenceGenerator(LIMITS)
     generator.anchor(START, T0)
     generator.accept(make_chunk(T0, steps(0.05, 0, 0, 0, 0, 0.2)), T0)
     trail = follow(generator, T0, T0 + 10 * DT_NS)

@@ -245,7 +245,35 @@ def test_zero_motion_keeps_the_arm_at_rest(rig):
     where = rig.measured()[0]
     rig.run(np.zeros(6), 0.8)
     np.testing.assert_allclose(rig.measured()[0], where, atol=1e-6)
-    assert rig.controller.status().speed < 1e-4
+    status = rig.controller.status()
+    assert status.state is MotionState.RUNNING and status.at_rest and status.speed < 1e-4
+
+
+@pytest.mark.parametrize("step", [(0.05, 0, 0), (0, -0.05, 0), (0.02, 0.02, 0.03)])
+def test_chunks_without_motion_bring_the_arm_to_rest_and_not_back(rig, step):
+    rig.run(np.pad(np.array(step, dtype=float), (0, 3)), 0.5)
+    start, direction = rig.tcp().translation, np.array(step) / np.linalg.norm(step)
+    assert not rig.controller.status().at_rest
+    way = []
+    for i in range(60):
+        if i % 20 == 0:
+            rig.chunk(np.zeros((4, 6)))
+        rig.tick()
+        way.append(direction @ (rig.tcp().translation - start))
+    assert max(way) < 0.03 and max(way) - way[-1] < 1e-3
+    status = rig.controller.status()
+    assert status.state is MotionState.RUNNING and status.at_rest
+
+
+@pytest.mark.parametrize("size", [0.004, 0.01])
+def test_chunks_that_contradict_each_other_do_not_build_up_motion(rig, size):
+    """Forth and back by turns, as a policy may do that hovers over its target."""
+    start = rig.tcp().translation
+    for i in range(160):
+        if i % 20 == 0:
+            rig.chunk(steps(size if i % 40 else -size))
+        rig.tick()
+        assert np.linalg.norm(rig.tcp().translation - start) < 3 * size
 
 
 def test_the_gripper_is_sent_once_on_change(rig):

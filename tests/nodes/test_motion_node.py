@@ -227,7 +227,7 @@ def test_an_arm_that_stays_behind_is_a_fault_until_reset(arm):
 
 def test_killing_a_watched_node_stops_the_arm_and_restarting_it_recovers(graph):
     arm = Arm(graph)
-    start_motion(graph, "watched_nodes:=[encoder_node]")
+    start_motion(graph, "watched_nodes:=[encoder_node]", "watched_once_seen:=[visualizer_node]")
     arm.reaches(MotionStatus.HOLDING, "waiting for encoder_node")
     start_encoder(graph)
     arm.reaches(MotionStatus.IDLE)

@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 STALE = "joint states are stale"
 TRACKING = "arm does not follow the reference"
-#: Slower than this [rad/s], a motion without a chunk is ended.
+#: Slower than this [rad/s] counts as at rest; a motion without a chunk is then ended on its stop ramp.
 CREEP = 2e-3
 #: After a jump the measurement must be steady for this long before the arm starts from it.
 SETTLING_NS = 50_000_000
@@ -70,7 +70,7 @@ class MotionController:
         self._model, self._backend = model, backend
         self._period_ns = round(period * 1e9)
         self._gate = ActionGate(self.settings.gate)
-        self._reference = ReferenceGenerator()
+        self._reference = ReferenceGenerator(limits.cartesian)
         self._safety = SafetyFilter(limits.cartesian, limits.workspace)
         self._supervisor = Supervisor()
         self._measurement = ArmMeasurement(limits)
@@ -201,7 +201,7 @@ class MotionController:
             self._supervisor.settled()
 
     def _nearly_at_rest(self) -> bool:
-        """True if ending the motion on its stop ramp would not be noticed."""
+        """True if no joint moves faster than anybody would notice."""
         return self._result is not None and bool(np.all(np.abs(self._result.points[0].velocities) < CREEP))
 
     def _silent(self) -> bool:
@@ -302,7 +302,7 @@ class MotionController:
     def status(self) -> ControllerStatus:
         """A snapshot for people and supervisors."""
         counts, result = self._gate.counts, self._result
-        at_rest = result is None or result.at_rest
+        at_rest = result is None or self._nearly_at_rest()
         chunk = self._reference.chunk if self._reference.active(self._last_ns) else None
         limited = f"limited by {result.limited_by}" if result is not None and result.limited_by else ""
         return ControllerStatus(
@@ -312,7 +312,7 @@ class MotionController:
             image_to_command_ms=self._latency_ms,
             reference=None if result is None else result.reached.pose,
             tracking_error=self._tracking_error,
-            speed=0.0 if result is None or at_rest else float(np.linalg.norm(result.reached.twist[:3])),
+            speed=0.0 if result is None else float(np.linalg.norm(result.reached.twist[:3])),
             at_rest=at_rest,
             chunks_accepted=counts["accepted"],
             chunks_rejected=counts["rejected"],

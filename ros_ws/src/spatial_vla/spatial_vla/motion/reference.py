@@ -4,6 +4,10 @@ A chunk is tied to the pose that was *commanded* at its observation time, not to
 from feedback would shrink every motion by the arm's lag. A newer chunk replaces the older one at once; what separates
 the motion under way from the new curve is carried over as an offset that fades to zero within one step, which leaves
 position and velocity continuous. Nothing is ever extrapolated: after the last step the motion has come to rest.
+
+An arm that moves cannot be where it was observed to be a moment ago. So a chunk without motion means "come to rest",
+not "go back", and a motion that is faster than a new curve keeps the way it takes to brake. Otherwise every chunk would
+be tied to a motion back, begun by the one before it, and a stream of chunks that say "stay" would never come to rest.
 """
 
 from __future__ import annotations
@@ -16,20 +20,26 @@ from ..actions import ActionChunk
 from ..actions.chunk import NANOSECONDS
 from ..geometry import SE3
 from .history import PoseHistory, Setpoint
+from .limits import CartesianLimits
 from .path import ChunkPath, hermite, left_jacobian, left_jacobian_inverse
 
 Array = NDArray[np.float64]
+
+#: Share of the acceleration that fading may use to brake; the rest is for the curve itself.
+FADING_SHARE = 0.5
 
 
 class ReferenceGenerator:
     """Follows the newest chunk. Feed back what was really commanded with :meth:`record`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: CartesianLimits) -> None:
+        acceleration = [limits.acceleration] * 3 + [limits.angular_acceleration] * 3
+        self._fading = FADING_SHARE * np.array(acceleration)
         self._history = PoseHistory()
         self._path: ChunkPath | None = None
         self._chunk: ActionChunk | None = None
         self._skipped = 0
-        self._offset, self._offset_rate = np.zeros(6), np.zeros(6)
+        self._offset, self._offset_rate, self._offset_end = np.zeros(6), np.zeros(6), np.zeros(6)
         self._fade_start_ns = 0
 
     def anchor(self, pose: SE3, now_ns: int) -> None:
@@ -61,18 +71,30 @@ class ReferenceGenerator:
         skipped = (now_ns - stamp_ns) // dt_ns
         if skipped >= chunk.steps:
             return chunk.steps
-        start_ns = stamp_ns + skipped * dt_ns
-        path = ChunkPath(start_ns, chunk.dt, self._history.at(start_ns), chunk.deltas[skipped:])
-        self._fade_from(self._history.at(now_ns), path.sample(now_ns))
+        current = self._history.at(now_ns)
+        if chunk.is_zero_motion:
+            path = resting_path(current, chunk, now_ns)
+        else:
+            start_ns = stamp_ns + skipped * dt_ns
+            path = ChunkPath(start_ns, chunk.dt, self._history.at(start_ns), chunk.deltas[skipped:])
+        self._fade_from(current, path.sample(now_ns), chunk.dt)
         self._path, self._chunk, self._skipped, self._fade_start_ns = path, chunk, skipped, now_ns
         return skipped
 
-    def _fade_from(self, current: Setpoint, planned: Setpoint) -> None:
-        """Offset of the motion under way from the new curve, and its rate: what has to fade."""
+    def _fade_from(self, current: Setpoint, planned: Setpoint, dt: float) -> None:
+        """Offset of the motion under way from the new curve, and its rate: what has to fade.
+
+        A motion faster than the curve keeps the way it takes to brake.
+        """
         turn = pin.log3(current.pose.rotation @ planned.pose.rotation.T)
         spin = left_jacobian_inverse(turn) @ (current.twist[3:] - pin.exp3(turn) @ planned.twist[3:])
         self._offset = np.concatenate((current.pose.translation - planned.pose.translation, turn))
         self._offset_rate = np.concatenate((current.twist[:3] - planned.twist[:3], spin))
+        slope = self._offset_rate * dt
+        direction = np.sign(slope) * (slope * current.twist > 0.0)
+        # A cubic from `slope` to rest begins with an acceleration of (6 distance - 4 slope) / dt^2.
+        distance = (4.0 * np.abs(slope) - self._fading * dt * dt) / 6.0
+        self._offset_end = direction * np.maximum(distance + direction * self._offset, 0.0)
 
     @property
     def chunk(self) -> ActionChunk | None:
@@ -92,10 +114,12 @@ class ReferenceGenerator:
             return Setpoint.at_rest(self._history.last.pose)
         planned = self._path.sample(stamp_ns)
         s = (stamp_ns - self._fade_start_ns) * 1e-9 / self._path.dt
-        if s >= 1.0:
-            return planned
-        # hermite() rises from 0; the offset falls to 0, hence the subtraction.
-        value, slope = hermite(max(s, 0.0), -self._offset, self._offset_rate * self._path.dt, np.zeros(6))
+        value, slope = hermite(
+            min(max(s, 0.0), 1.0),
+            self._offset_end - self._offset,
+            self._offset_rate * self._path.dt,
+            np.zeros(6),
+        )
         offset, rate = self._offset + value, slope / self._path.dt
         turned = pin.exp3(offset[3:])
         pose = SE3(turned @ planned.pose.rotation, planned.pose.translation + offset[:3])
@@ -107,3 +131,10 @@ class ReferenceGenerator:
         if self._path is None or self._chunk is None:
             return None
         return float(self._chunk.gripper[self._skipped + self._path.step_at(stamp_ns)])
+
+
+def resting_path(current: Setpoint, chunk: ActionChunk, now_ns: int) -> ChunkPath:
+    """From the motion under way to rest, at constant deceleration over one step."""
+    deltas = np.zeros((chunk.steps, 6))
+    deltas[0] = current.twist * (chunk.dt / 2.0)
+    return ChunkPath(now_ns, chunk.dt, current, deltas)

@@ -19,7 +19,7 @@ class ControllerStatus:
         reference: commanded base_from_tcp, None before arming.
         tracking_error: distance of the measured tool centre point from the commanded one of the same time [m].
         speed: commanded speed of the tool centre point [m/s].
-        at_rest: the commanded joints do not move.
+        at_rest: the commanded joints do not move, whether or not there is a chunk to follow.
         holds: protective stops since the start.
     """
 

@@ -56,7 +56,7 @@ class MotionNode(SpatialNode):
             self.create_service(Trigger, "~/reset", self._on_reset),
         ):
             self.own(lambda service=service: self.destroy_service(service))
-        self._watch_nodes([name for name in self.value("watched_nodes") if name])
+        self._watch_nodes()
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
 
     def start(self) -> None:
@@ -68,12 +68,14 @@ class MotionNode(SpatialNode):
         self._controller.disarm()
         self.destroy_timer(self._timer)
 
-    def _watch_nodes(self, names: list[str]) -> None:
-        """Hold until every one of ``names`` has been seen, and whenever one is lost."""
-        self._causes = {name: f"waiting for {name}" for name in names}
-        for cause in self._causes.values():
-            self._controller.hold(cause)
-        self.own(LivelinessWatch(self, names, self._on_liveliness).close)
+    def _watch_nodes(self) -> None:
+        """Hold until every watched node has been seen, and whenever one of these or of the others is lost."""
+        needed = [name for name in self.value("watched_nodes") if name]
+        others = [name for name in self.value("watched_once_seen") if name]
+        self._causes = {name: f"waiting for {name}" for name in (*needed, *others)}
+        for name in needed:
+            self._controller.hold(self._causes[name])
+        self.own(LivelinessWatch(self, self._causes, self._on_liveliness).close)
 
     def _on_liveliness(self, name: str, alive: bool) -> None:
         if alive:

@@ -34,6 +34,11 @@ PARAMETERS = (
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
     P("watched_nodes", ["encoder_node", "decoder_node"], "The arm holds unless all of these are alive."),
+    P(
+        "watched_once_seen",
+        [""],
+        "The arm holds when one of these dies, but does not wait for them at first.",
+    ),
     P("velocity_scaling", 0.6, f"{_SHARE}: joint velocity.", 0.01, 1.0),
     P("acceleration_scaling", 0.8, f"{_SHARE}: joint acceleration.", 0.01, 1.0),
     P("jerk_scaling", 0.15, f"{_SHARE}: joint jerk.", 0.01, 1.0),
