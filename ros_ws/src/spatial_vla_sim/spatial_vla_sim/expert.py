@@ -31,6 +31,7 @@ CLEARANCE = {"touch": 0.002, "point": 0.007}  # m above the object's highest poi
 FUNNEL_NECK, FUNNEL_SLOPE = 0.012, 1.6
 OPEN_WIDTH, OPEN_ENOUGH, CLOSING_SPEED = 0.08, 0.07, 0.2  # m, m, m/s, both fingers together
 GRASP_HEIGHT = 0.027  # m, lowest TCP height that keeps the fingertips off the table
+ALIGNED = 0.2  # rad, yaw error with which the fingers still fit around the object
 STILL = 0.0015  # m, remaining way that counts as none
 TOOL_DOWN = Rotation.from_euler("x", np.pi).as_matrix()
 
@@ -97,11 +98,15 @@ def _pick(state: State) -> tuple[Array, float]:
         return _clipped(np.array([0.0, 0.0, LIFT_HEIGHT - tcp[2]]), np.zeros(3)), 0.0
     goal = np.array([centre[0], centre[1], max(centre[2], GRASP_HEIGHT)])
     aside, above = float(np.linalg.norm((tcp - goal)[:2])), float(abs(tcp[2] - goal[2]))
-    aligned = abs(_turn_to(state.tcp, yaw)[2]) < 0.12
+    aligned = abs(_turn_to(state.tcp, yaw)[2]) < ALIGNED
     closing = state.width < OPEN_ENOUGH and aside < 0.014 and above < 0.012
     if closing or (aside < 0.007 and above < 0.006 and aligned):
         return np.zeros(6), 0.0
-    floor = HOVER if state.width < OPEN_ENOUGH or not (aligned or aside > 0.03) else 0.0
+    floor = 0.0
+    if state.width < OPEN_ENOUGH:
+        floor = HOVER  # a closed hand must not come down on the object
+    elif aside < 0.03 and not aligned:
+        floor = float(tcp[2])  # turn first, then sink
     return _approach(state.tcp, goal, yaw, HOVER, floor), 1.0
 
 
