@@ -20,7 +20,7 @@ setup(
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=["numpy>=1.26", "PyYAML>=6", "mujoco-core>=3.13,<5", "spatial_vla==0.1.0"],
-    extras_require={"gl": ["mujoco>=3.13,<5"], "test": ["pytest", "pytest-timeout"]},
+    extras_require={"test": ["pytest", "pytest-timeout"]},
     entry_points={
         "console_scripts": [f"sim_node = {NAME}.sim_node:main", f"spatial-vla-record = {NAME}.record:main"]
     },
