@@ -79,6 +79,15 @@ def test_arming_is_refused_while_the_arm_moves(rig):
     assert not rig.controller.arm(rig.measured()[0], rig.now_ns)
 
 
+def test_arming_is_refused_where_the_arm_is_not(make_rig):
+    rig = make_rig()
+    rig.measure()
+    assert "not at" in rig.controller.arm(HOME + 0.02, rig.now_ns).reason
+    rig.now_ns += 200_000_000
+    assert "stale" in rig.controller.arm(HOME, rig.now_ns).reason
+    rig.arm()
+
+
 def test_arming_outside_the_limits_is_refused(make_rig):
     for q, why in (
         (np.where(np.arange(7) == 3, -0.05, HOME), "panda_joint4"),

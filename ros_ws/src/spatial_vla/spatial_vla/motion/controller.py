@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 
 STALE = "joint states are stale"
 TRACKING = "arm does not follow the reference"
+#: The first command differs from the measurement by less than this [rad].
+START_TOLERANCE = 0.01
 #: Slower than this [rad/s] counts as at rest; a motion without a chunk is then ended on its stop ramp.
 CREEP = 2e-3
 #: After a jump the measurement must be steady for this long before the arm starts from it.
@@ -88,7 +90,8 @@ class MotionController:
     def arm(self, q: ArrayLike, now_ns: int) -> Verdict:
         """Allow motion, starting at rest from measured joint positions ``q`` (n,) [rad].
 
-        Refused while a fault is latched, the arm moves, a limit is not known, or ``q`` is outside the limits.
+        Refused while a fault is latched, the arm moves, ``q`` is not where it was last seen, a limit is not known, or
+        ``q`` is outside the limits.
         """
         if self._supervisor.state(False) is MotionState.FAULT:
             return Verdict(False, f"fault: {self._supervisor.reason}; reset first")
@@ -98,8 +101,15 @@ class MotionController:
         stopping = self._result is not None and not self._result.at_rest
         if stopping or (latest is not None and not latest.at_rest):
             return Verdict(False, "the arm is moving; wait until it is at rest")
+        if latest is not None and abs(self._measurement.age(now_ns)) > self.settings.joint_state_timeout:
+            return Verdict(False, f"{STALE}: the last is {self._measurement.age(now_ns):.2f} s old")
+        q = np.asarray(q, dtype=np.float64)
+        if latest is not None and not np.allclose(q, latest.q, rtol=0.0, atol=START_TOLERANCE):
+            return Verdict(
+                False, f"the arm is at {np.round(latest.q, 3).tolist()}, not at {np.round(q, 3).tolist()}"
+            )
         try:
-            self._anchor(np.asarray(q, dtype=np.float64), now_ns)
+            self._anchor(q, now_ns)
         except ValueError as error:
             return Verdict(False, str(error))
         self._supervisor.arm()
@@ -195,6 +205,7 @@ class MotionController:
         """Take the stop ramp, and carry the reference along so that motion can start again from there."""
         self._result = self._anchored_backend().stop(passed)
         self._reference.stop()
+        self._unused_chunk_ns = None
         self._reference.record(now_ns + self._period_ns, self._result.reached)
         self._safety.anchor(self._result.reached)
         if self._result.at_rest:
