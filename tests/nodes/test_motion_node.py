@@ -203,11 +203,11 @@ def test_disarm_stops_and_a_second_writer_keeps_it_disarmed(arm):
 
     def refused():
         answer = arm.call(SetBool, "motion_node/arm", SetBool.Request(data=True))
-        return None if answer.success else answer.message
+        return "" if answer.success else answer.message
 
     assert "driver" in refused()
     arm.graph.node.destroy_publisher(intruder)
-    arm.until(lambda: refused() is None, "arming without the intruder")
+    arm.until(lambda: refused() == "", "arming without the intruder")
     arm.reaches(MotionStatus.IDLE)
 
 
