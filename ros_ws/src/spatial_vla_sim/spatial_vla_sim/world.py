@@ -92,17 +92,29 @@ class World:
         count = round(seconds / STEP)
         if count < 1 or abs(count * STEP - seconds) > 1e-9:
             raise ValueError(f"step of {seconds} s is not a positive multiple of the physics step, {STEP} s")
-        times = STEP * np.arange(self._steps + 1, self._steps + count + 1, dtype=np.float64)
-        positions, velocities = self._path.sample(times)
-        # The servo damps absolute velocity; leading by damping / stiffness * velocity makes it damp the error's.
-        commands = positions + ARM_DAMPING / ARM_STIFFNESS * velocities
-        for command in commands:
+        for command in self._servo_commands(count):
             self._data.ctrl[:7] = command
             self._data.ctrl[7:] = self._next_finger_setpoint()
             mujoco.mj_step(self._model, self._data)
         self._steps += count
         mujoco.mj_kinematics(self._model, self._data)
         self._record = self._record.updated(self._touched_objects(), self.object_positions())
+
+    def _servo_commands(self, count: int) -> Array:
+        """Position commands (count, 7) of the next physics steps [rad], with velocity and inertia fed forward.
+
+        The servo damps absolute velocity and is soft; leading the position by what damping and acceleration will take
+        makes it follow as a robot's own controller does, which knows its dynamics.
+        """
+        times = STEP * np.arange(self._steps, self._steps + count + 1, dtype=np.float64)
+        positions, velocities = self._path.sample(times)
+        accelerations = np.diff(velocities, axis=0) / STEP
+        inertia = np.zeros((self._model.nv, self._model.nv))
+        mujoco.mj_fullM(self._model, self._data, inertia)
+        torques = (
+            accelerations @ inertia[np.ix_(self._arm_qvel, self._arm_qvel)].T + ARM_DAMPING * velocities[1:]
+        )
+        return positions[1:] + torques / ARM_STIFFNESS
 
     def set_arm_command(self, points: Sequence[PathPoint], start_ns: int | None = None) -> None:
         """Replace the arm's trajectory.
