@@ -62,7 +62,7 @@ def test_doctor_gives_the_command_that_mends(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(checks.metadata, "version", nothing)
-    check = checks._distribution("ruckig")
+    check = checks._distribution("daqp")
     assert (check.status, check.remedy) == ("missing", "./setup")
     assert checks._distribution("torch", optional="./setup --dev").status == "absent"
 

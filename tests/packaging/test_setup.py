@@ -137,5 +137,5 @@ def test_on_a_distribution_pip_is_asked_for_what_is_not_ros_and_not_ours():
     pytest.importorskip("setuptools", reason="needs the development tools: ./setup --dev")
     needed = distribution._requirements(Path(sys.executable), ROOT / "ros_ws/src/spatial_vla", ("report",))
     names = {re.match(r"[\w-]+", requirement).group().lower() for requirement in needed}
-    assert {"onnxruntime", "pin", "ruckig", "tyro", "rosbags"} <= names
+    assert {"onnxruntime", "pin", "daqp", "tyro", "rosbags"} <= names
     assert not {name for name in names if name.startswith(("ros-", "spatial"))} and "pytest" not in names

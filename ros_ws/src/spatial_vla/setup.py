@@ -55,7 +55,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         *("numpy>=1.26", "scipy>=1.11", "opencv-python-headless>=4.8", "PyYAML>=6"),
-        *("onnxruntime>=1.19", "pin>=3.1", "pin-pink>=3.1", "daqp>=0.5", "ruckig>=0.14"),
+        *("onnxruntime>=1.19", "pin>=3.1", "pin-pink>=3.1", "daqp>=0.5"),
         *("rich>=13", "typing_extensions>=4.9", "tyro>=0.9"),
     ],
     extras_require={

@@ -41,7 +41,7 @@ def installation_checks() -> list[Check]:
         _distribution("onnxruntime", _onnx_providers),
         _distribution("mujoco-core", optional="pip install -e ros_ws/src/spatial_vla_sim"),
         _distribution("pin"),
-        _distribution("ruckig"),
+        _distribution("daqp"),
         _distribution("torch", optional="./setup --dev (for training only)"),
         _gl(),
         _gpu(),
