@@ -24,6 +24,7 @@ from spatial_vla.nodes import qos
 from spatial_vla.nodes.episode_client import EpisodeClient, NoAnswer
 from spatial_vla_interfaces.msg import MotionStatus
 
+pytestmark = pytest.mark.slow  # restarts a dozen nodes and measures them: wants the machine for itself
 STOPPED_WITHIN = 0.2  # s of simulated time
 AT_REST = 0.01  # rad/s
 MOVING = 0.1  # rad/s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,34 @@ from ..runtime import OnnxRuntimeSession, Session
 from .manifest import read_manifest
 from .preprocess import cell_points, tool_state
 
+HIDING = 0.12
+"""A tool this close to the target may hide it from the camera [m]."""
+REST = (0.006, 0.06)
+"""A chunk that gets nowhere, this far and this much turned in all [m, rad], is meant as rest: cells are not finer."""
+MEMORY_NS = 1_000_000_000
+"""What was seen longer ago is forgotten."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where the named object was when it was last pointed at, base frame [m]."""
+
+    instruction: str
+    stamp_ns: int
+    target: NDArray[np.float64]
+
+    def applies(self, instruction: str, stamp_ns: int, tool: NDArray[np.float64]) -> bool:
+        """True if this is about the same object, recent, and the tool may now be in the way."""
+        recent = 0 <= stamp_ns - self.stamp_ns < MEMORY_NS
+        near = float(np.linalg.norm(self.target - tool)) < HIDING
+        return recent and near and instruction == self.instruction
+
 
 class Decoder:
     """Runs the decoder of a policy bundle.
+
+    The hand hides what it reaches for. So while the tool is near the object, only cells near where the object was last
+    seen may be pointed at, and "not in view" does not stop the hand. Otherwise every call stands for itself.
 
     Args:
         bundle: folder with ``manifest.json``.
@@ -31,6 +57,7 @@ class Decoder:
         self.vocabulary = self.manifest.vocabulary()
         self.session = session or OnnxRuntimeSession(bundle / "decoder.onnx")
         self.pointer: NDArray[np.float32] | None = None
+        self._sighting: Sighting | None = None
         self.session.run({s.name: np.zeros(s.shape, s.dtype) for s in self.session.inputs})  # warm up
 
     def decode(
@@ -70,6 +97,11 @@ class Decoder:
         points, valid = cell_points(
             depth, camera, base_from_camera, size=m.image_size, patch=m.patch, cells=m.cells
         )
+        seen = self._sighting
+        if seen is not None and not seen.applies(instruction, stamp_ns, base_from_tcp.translation):
+            seen = None
+        if seen is not None:
+            valid &= np.linalg.norm(points - seen.target, axis=-1) < HIDING
         out = self.session.run(
             {
                 "features": features.reshape(1, -1, m.channels),
@@ -82,13 +114,18 @@ class Decoder:
         self.pointer = out["pointer"][0]
         ids = out["tokens"][0]
         deltas, gripper = self.grid.decode(ids)
+        for part, least in zip((slice(0, 3), slice(3, 6)), REST, strict=True):
+            if np.linalg.norm(deltas[:, part].sum(axis=0)) < least:
+                deltas[:, part] = 0.0
         target: NDArray[np.float64] | None = out["target"][0].astype(np.float64)
-        if out["absent"][0] > 0.5:
+        if out["absent"][0] > 0.5 and seen is None:
             deltas, gripper, target = (
                 np.zeros_like(deltas),
                 np.full_like(gripper, float(gripper_width > 0.07)),
                 None,
             )
+        if target is not None:
+            self._sighting = Sighting(instruction, stamp_ns, target)
         return ActionChunk(
             stamp_ns=stamp_ns,
             dt=m.dt,
