@@ -111,7 +111,23 @@ def test_dead_or_frozen_process_is_noticed_and_so_is_its_return(graph, number):
     else:
         graph.signal(NODE, signal.SIGCONT)
     graph.until(lambda: watched.missing == ["decoder_node"], "notice of its return")
+    graph.signal(NODE, signal.SIGKILL)
+    graph.until(lambda: NODE in watched.missing, "notice of its second death")
     watched.close()
+
+
+def test_watch_that_comes_late(graph):
+    """A publisher that is there before the subscription is no event for the middleware's own count."""
+    graph.start(NODE)
+    early, _ = watch(graph, NODE)
+    graph.until(lambda: not early.missing, "the node's lease")
+    graph.spin(1.0)
+    early.close()
+    late, heard = watch(graph, NODE)
+    graph.until(lambda: not late.missing, "the node's lease")
+    graph.signal(NODE, signal.SIGKILL)
+    graph.until(lambda: late.missing, "notice of its death")
+    assert heard[-1] == (NODE, False)
 
 
 def test_parameters_describe_themselves(graph):

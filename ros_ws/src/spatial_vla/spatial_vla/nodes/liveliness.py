@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from rclpy.event_handler import QoSLivelinessChangedInfo, SubscriptionEventCallbacks
+from rclpy.event_handler import (
+    QoSLivelinessChangedInfo,
+    QoSSubscriptionMatchedInfo,
+    SubscriptionEventCallbacks,
+)
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
@@ -29,6 +33,9 @@ def announce(node: Node) -> Publisher:
 
 class LivelinessWatch:
     """Tells which of the watched nodes are alive; all are missing until they have been seen.
+
+    The state follows the *changes* that the middleware reports. Its absolute counts cannot be used: Fast DDS leaves out
+    a publisher that was alive before the subscription was made, and so arrives at -1 when that one dies.
 
     Args:
         node: the node that watches.
@@ -53,16 +60,27 @@ class LivelinessWatch:
             self._node.destroy_subscription(subscription)
 
     def _subscribe(self, name: str) -> Subscription:
+        def matched(info: QoSSubscriptionMatchedInfo) -> None:
+            if info.current_count == 0:
+                self._set(name, False)
+            elif info.current_count_change > 0:
+                self._set(name, True)
+
         def changed(info: QoSLivelinessChangedInfo) -> None:
-            alive = info.alive_count > 0
-            if alive != self._alive[name]:
-                self._alive[name] = alive
-                self._on_change(name, alive)
+            if info.not_alive_count_change > 0:
+                self._set(name, False)
+            elif info.alive_count_change > 0:
+                self._set(name, True)
 
         return self._node.create_subscription(
             Empty,
             alive_topic(name),
             lambda _: None,
             qos.ALIVE_IN,
-            event_callbacks=SubscriptionEventCallbacks(liveliness=changed),
+            event_callbacks=SubscriptionEventCallbacks(liveliness=changed, matched=matched),
         )
+
+    def _set(self, name: str, alive: bool) -> None:
+        if alive != self._alive[name]:
+            self._alive[name] = alive
+            self._on_change(name, alive)
