@@ -45,7 +45,12 @@ def _packages(root: Path, dev: bool) -> list[str]:
         editable.append(f"{root / 'models'}[export]")
         requirements = ["-r", str(root / "requirements" / "dev.txt")]
     # Older pips would otherwise run `setup.py develop`, which puts the programs where setup.cfg tells ros2 to look.
-    return ["--no-build-isolation", "--use-pep517", *(part for path in editable for part in ("-e", path)), *requirements]
+    return [
+        "--no-build-isolation",
+        "--use-pep517",
+        *(part for path in editable for part in ("-e", path)),
+        *requirements,
+    ]
 
 
 def create_environment(root: Path, *options: str) -> Path:
