@@ -102,6 +102,7 @@ def test_dead_or_frozen_process_is_noticed_and_so_is_its_return(graph, number):
     watched, heard = watch(graph, NODE, "decoder_node")
     assert watched.missing == [NODE, "decoder_node"]
     graph.until(lambda: watched.missing == ["decoder_node"], "the node's lease")
+    graph.spin(0.5)
     graph.signal(NODE, number)
     graph.until(lambda: NODE in watched.missing, "notice of its death")
     graph.spin(0.5)
@@ -114,6 +115,7 @@ def test_dead_or_frozen_process_is_noticed_and_so_is_its_return(graph, number):
     else:
         graph.signal(NODE, signal.SIGCONT)
     graph.until(lambda: watched.missing == ["decoder_node"], "notice of its return")
+    graph.spin(0.5)
     graph.signal(NODE, signal.SIGKILL)
     graph.until(lambda: NODE in watched.missing, "notice of its second death")
     watched.close()
@@ -128,6 +130,7 @@ def test_watch_that_comes_late(graph):
     early.close()
     late, heard = watch(graph, NODE)
     graph.until(lambda: not late.missing, "the node's lease")
+    graph.spin(0.5)
     graph.signal(NODE, signal.SIGKILL)
     graph.until(lambda: late.missing, "notice of its death")
     assert heard[-1] == (NODE, False)

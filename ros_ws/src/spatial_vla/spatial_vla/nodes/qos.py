@@ -8,8 +8,8 @@ from __future__ import annotations
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
-#: A process is taken for dead when its lease has not been renewed for this long.
-LIVELINESS_LEASE_NS = 60_000_000
+#: A process is suspected to be dead when its lease has not been renewed for this long.
+LIVELINESS_LEASE_NS = 50_000_000
 #: The lease that a process promises. The middleware renews it every two thirds of this, so that on a busy machine
 #: several renewals may come late before anybody takes notice.
 LIVELINESS_PROMISE_NS = 20_000_000
