@@ -1,4 +1,4 @@
-"""SPA's encoder: the plain ViT of MAE, without classifier (arXiv 2410.08208; HaoyiZhu/SPA: img_backbones/vit.py).
+"""SPA's network: the plain ViT of MAE, without classifier (arXiv 2410.08208; HaoyiZhu/SPA: img_backbones/vit.py).
 
 Parameter names and order of operations are those of the released checkpoints: pre-norm blocks, LayerNorm eps 1e-6,
 packed qkv, exact GELU, one learned position table with a row for the class token, final norm on all tokens.
@@ -9,9 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from .position_table import sincos_position_table
+from .preprocessing import normalise
+
+__all__ = ["VisionTransformer", "Block", "Attention", "Mlp", "PatchEmbed", "sincos_position_table"]
 
 
 class Attention(nn.Module):
@@ -67,58 +70,63 @@ class PatchEmbed(nn.Module):
         return self.proj(x).flatten(2).transpose(1, 2)
 
 
-def sincos_position_table(width: int, grid: int) -> Tensor:
-    """MAE's fixed 2D table (1, 1 + grid², width): class row zero, first half of the channels encodes the column."""
-    omega = 10000.0 ** (-torch.arange(width // 4, dtype=torch.float64) / (width / 4))
-    angle = torch.arange(grid, dtype=torch.float64)[:, None] * omega
-    axis = torch.cat((angle.sin(), angle.cos()), dim=1)
-    column = axis[None, :, :].expand(grid, grid, -1)
-    row = axis[:, None, :].expand(grid, grid, -1)
-    table = torch.cat((column, row), dim=-1).reshape(1, grid * grid, width)
-    return torch.cat((torch.zeros(1, 1, width), table), dim=1).float()
-
-
 class VisionTransformer(nn.Module):
-    """SPA's ViT.
+    """SPA's ViT, and the initialisation it starts from: MAE's.
 
     Args:
-        image_size: side of the square input [px]. patch: side of a patch [px].
+        image_size: side of the square input [px], a multiple of ``patch``. patch: side of a patch [px].
         width: channels D. depth: blocks. heads: attention heads.
-    """
 
-    mean: Tensor
-    std: Tensor
+    Attributes:
+        grid: patches along one side of the image.
+        gradient_checkpointing: compute the blocks again in the backward pass instead of keeping their activations.
+    """
 
     def __init__(
         self, image_size: int = 224, patch: int = 16, width: int = 768, depth: int = 12, heads: int = 12
     ) -> None:
         super().__init__()
-        self.image_size, self.patch, self.width = image_size, patch, width
+        if image_size % patch:
+            raise ValueError(f"image_size {image_size} is not a multiple of the patch side {patch}")
+        if width % heads or width % 4:
+            raise ValueError(f"width {width} must be a multiple of heads ({heads}) and of 4")
+        self.image_size, self.patch, self.width, self.heads = image_size, patch, width, heads
         self.grid = image_size // patch
+        self.gradient_checkpointing = False
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_position_table(width, self.grid))
         self.patch_embed = PatchEmbed(width, patch)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
-        self.apply(_initialise)
+        nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(width, -1))  # as the matrix that it is
+        self.apply(initialise_linear)
         nn.init.normal_(self.cls_token, std=0.02)
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Normalised image (N, 3, S, S) to patch tokens (N, h w, D) that know their place; no class token yet."""
+        return self.patch_embed(image) + self.pos_embed[:, 1:]
+
+    def transform(self, patches: Tensor) -> Tensor:
+        """Any number of embedded patches (N, P, D) to (N, 1 + P, D), class token first, after the final norm."""
+        first = (self.cls_token + self.pos_embed[:, :1]).to(patches.dtype)
+        x = torch.cat(
+            (first.expand(patches.shape[0], -1, -1), patches), dim=1
+        )  # len() would fix the batch on export
+        for block in self.blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return self.norm(x)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Image (N, 3, S, S), RGB in [0, 1], to class token (N, D) and patch tokens (N, h w, D), row-major."""
-        x = self.patch_embed((image - self.mean) / self.std)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.transform(self.embed(normalise(image)))
         return x[:, 0], x[:, 1:]
 
 
-def _initialise(module: nn.Module) -> None:
-    """Xavier-uniform matrices and zero biases, as in MAE."""
+def initialise_linear(module: nn.Module) -> None:
+    """Xavier-uniform matrix and zero bias, as in MAE; modules other than linear layers are left as they are."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
-        nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))
