@@ -22,6 +22,10 @@ setup(
     install_requires=["numpy>=1.26", "PyYAML>=6", "mujoco-core>=3.13,<5", "spatial_vla==0.1.0"],
     extras_require={"test": ["pytest", "pytest-timeout"]},
     entry_points={
-        "console_scripts": [f"sim_node = {NAME}.sim_node:main", f"spatial-vla-record = {NAME}.record:main"]
+        "console_scripts": [
+            f"sim_node = {NAME}.sim_node:main",
+            f"spatial-vla-record = {NAME}.record:main",
+            f"spatial-vla-render-rooms = {NAME}.rooms.render:main",
+        ]
     },
 )
