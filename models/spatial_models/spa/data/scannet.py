@@ -55,7 +55,9 @@ class ScanNetScene:
         depth = read_image(folder / entry.depth, cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(
             DEPTH_SCALE
         )
-        return RgbdView(color, depth, self.intrinsic[:3, :3], np.linalg.inv(entry.extrinsic).astype(np.float64))
+        return RgbdView(
+            color, depth, self.intrinsic[:3, :3], np.linalg.inv(entry.extrinsic).astype(np.float64)
+        )
 
 
 class ScanNetDataset(MultiViewDataset):
