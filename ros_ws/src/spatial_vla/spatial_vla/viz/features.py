@@ -46,7 +46,7 @@ class FeaturePalette:
         # A principal component has no sign of its own: make the largest loading positive.
         largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
         components = components * np.where(largest < 0.0, -1.0, 1.0)
-        return cls(components, *_robust_range(x @ components.T))
+        return cls(components, *robust_range(x @ components.T))
 
     def colours(self, features: ArrayLike) -> NDArray[np.float32]:
         """Feature vectors (..., C) to RGB (..., 3) in [0, 1]."""
@@ -63,7 +63,7 @@ class FeaturePalette:
         return np.clip((projected - self.low) / (self.high - self.low), 0.0, 1.0).astype(np.float32)
 
 
-def _robust_range(projected: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def robust_range(projected: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest inlier of every column of (N, 3)."""
     distance = np.abs(projected - np.median(projected, axis=0))
     inlier = distance <= INLIER_DISTANCE * np.median(distance, axis=0)
