@@ -46,11 +46,8 @@ def interpreter(given: Path | None = None) -> Path:
     Raises:
         FileNotFoundError: there is none; the message says how to make one.
     """
-    places = (
-        [given]
-        if given
-        else [p / ".venv-metaworld/bin/python" for p in (Path.cwd(), Path(sys.prefix).parent)]
-    )
+    homes = dict.fromkeys((Path.cwd(), Path(sys.prefix).parent))
+    places = [given] if given else [home / ".venv-metaworld/bin/python" for home in homes]
     for place in places:
         if place.exists():
             return place
