@@ -291,3 +291,13 @@ def test_the_gripper_is_sent_once_on_change(rig):
     rig.run(np.zeros(6), 0.4, gripper=[0.0] * 4)
     sent = [c.gripper for c in rig.commands if c is not None and c.gripper is not None]
     assert sent == [0.04, 0.0]
+
+
+def test_the_elbow_rests_when_the_tool_shall(rig):
+    """Chunks without motion are rest, not an occasion to move the elbow to where it would rather be."""
+    rig.run(steps(0.03, 0.02, -0.02)[0], 1.0)
+    rig.run(np.zeros(6), 1.5)
+    assert rig.controller.status().at_rest
+    before = rig.measured()[0]
+    rig.run(np.zeros(6), 1.0)
+    np.testing.assert_allclose(rig.measured()[0], before, atol=1e-9)

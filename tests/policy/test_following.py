@@ -32,6 +32,11 @@ def test_done_when_still_for_the_settle_time(following):
     assert when == pytest.approx(4.0)
 
 
+def test_an_instruction_ends_when_time_jumps_back(following):
+    ending = following.ending(following.started_ns - 1_000_000_000)
+    assert ending is not None and not ending.success and "time jumped back" in ending.message
+
+
 def test_a_moving_chunk_starts_the_count_again(following):
     assert chunks(following, 0, 0.9, zero=True) is None
     assert chunks(following, 0.9, 1.0, zero=False) is None

@@ -82,6 +82,16 @@ def test_a_trajectory_that_is_over_is_refused(world) -> None:
         world.set_arm_command([(0.1, REST, REST)], start_ns=400_000_000)
 
 
+def test_a_trajectory_planned_before_a_reset_does_not_throw_the_arm(world) -> None:
+    """A command that was on its way while the scene was laid out anew starts where the arm no longer is."""
+    world.reset(sample_scene(0))
+    elsewhere = world.joint_state()[0] + 0.3
+    with pytest.raises(ValueError, match="starts elsewhere"):
+        world.set_arm_command([(0.01, elsewhere, np.full(7, 0.1)), (0.1, elsewhere, REST)])
+    world.step(0.1)
+    assert np.abs(world.joint_state()[1]).max() < 0.01
+
+
 def test_gripper_opens_and_closes_within_its_travel(world) -> None:
     world.reset(sample_scene(0))
     for command, expected in ((0.0, 0.0), (0.02, 0.02), (1.0, 0.04), (-1.0, 0.0)):

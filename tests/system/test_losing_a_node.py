@@ -118,7 +118,9 @@ def watcher(graph: Graph) -> Iterator[Watcher]:
 
 def set_in_motion(client: EpisodeClient, watcher: Watcher, seed: int) -> threading.Thread:
     """Give an instruction and return when the arm moves."""
+    until(lambda: bool(watcher.said), "the motion stage to be heard")
     scene = client.reset(seed, "touch")
+    until(lambda: watcher.said[-1][0] == MotionStatus.IDLE, "an arm at rest")
 
     def follow() -> None:
         with suppress(NoAnswer):
@@ -127,6 +129,7 @@ def set_in_motion(client: EpisodeClient, watcher: Watcher, seed: int) -> threadi
     thread = threading.Thread(target=follow, daemon=True)
     watcher.speeds.clear()
     thread.start()
+    until(lambda: watcher.said[-1][0] == MotionStatus.RUNNING, "the motion to begin")
     until(lambda: bool(watcher.speeds) and watcher.speeds[-1][1] > MOVING, "the arm to move")
     return thread
 

@@ -40,6 +40,7 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
         NAME: ["launch/*.py", "launch/config/*", "launch/rviz/*", "launch/foxglove/*", "urdf/*"],
+        f"{NAME}.nodes": ["*.xml"],
         f"{NAME}.policy": ["weights/*", "weights/*/*"],
         f"{NAME}.report": ["*.html", "*.css"],
     },

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 #: (time from start [s], positions (n,) [rad], velocities (n,) [rad/s])
 PathPoint = tuple[float, ArrayLike, ArrayLike]
+#: What a trajectory may be off where it takes over [rad], beside what the joints can cover until its first point.
+START_TOLERANCE = 0.05
 
 
 class JointPath:
@@ -31,16 +33,20 @@ class JointPath:
         q = np.asarray(positions, dtype=np.float64)
         return cls([0.0], q[None], np.zeros((1, len(q))))
 
-    def replaced(self, now: float, start: float, points: Sequence[PathPoint]) -> JointPath:
+    def replaced(
+        self, now: float, start: float, points: Sequence[PathPoint], top_speed: ArrayLike = np.inf
+    ) -> JointPath:
         """The path that leaves this one's desired state at ``now`` for the points that are still ahead.
 
         Args:
             now: present time [s].
             start: time [s] that the points count from; points at or before ``now`` are skipped.
+            top_speed: what the joints can do, () or (n,) [rad/s].
 
         Raises:
             ValueError: if a point has the wrong length or is not finite, times do not increase from above 0, the last
-                velocity is not zero, or all points have passed.
+                velocity is not zero, all points have passed, or the first one ahead cannot be reached in time: such a
+                trajectory was planned from somewhere else.
         """
         count = self._positions.shape[1]
         times, positions, velocities = _validated(points, count)
@@ -50,6 +56,11 @@ class JointPath:
                 f"trajectory ended at {times[-1] + start:.3f} s, {now - times[-1] - start:.3f} s ago"
             )
         q, v = self.sample(np.array([now]))
+        first, away = times[ahead][0] + start - now, np.abs(positions[ahead][0] - q[0])
+        if np.any(away > first * np.asarray(top_speed) + START_TOLERANCE):
+            raise ValueError(
+                f"trajectory starts elsewhere: its first point, {first:.3f} s ahead, is up to {away.max():.2f} rad away"
+            )
         return JointPath(
             np.concatenate(([now], times[ahead] + start)),
             np.concatenate((q, positions[ahead])),

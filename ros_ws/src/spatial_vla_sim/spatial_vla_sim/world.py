@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, FINGER_TRAVEL, TCP_FRAME
+from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, FINGER_TRAVEL, TCP_FRAME, joint_limits
 from spatial_vla.geometry import SE3
 
 from .contacts import ContactRecord
@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 #: How fast the finger set-point moves [m/s].
 FINGER_SPEED = 0.1
+#: What the arm's joints can do (7,) [rad/s].
+TOP_SPEED = np.array([joint_limits()[name]["max_velocity"] for name in ARM_JOINTS])
 #: Time that objects get to come to rest in a reset [s]; not counted in ``time_ns``.
 SETTLING = 0.1
 
@@ -128,7 +130,8 @@ class World:
             ValueError: see ``JointPath.replaced``; the old trajectory stays in force.
         """
         now = self._steps * STEP
-        self._path = self._path.replaced(now, now if start_ns is None else start_ns * 1e-9, points)
+        start = now if start_ns is None else start_ns * 1e-9
+        self._path = self._path.replaced(now, start, points, TOP_SPEED)
 
     def set_gripper(self, finger_position: float) -> None:
         """Set where each finger shall go [m], 0 (closed) to 0.04 (open); clipped. Fingers press with 20 N at most."""

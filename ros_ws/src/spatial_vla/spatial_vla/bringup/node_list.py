@@ -91,8 +91,8 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
     return (
         _simulation(arguments, files),
         node("robot_state_publisher", condition=arguments.use_robot_state_pub),
-        node("encoder_node"),
-        node("decoder_node"),
+        node("encoder_node", reliable_camera=arguments.sim),
+        node("decoder_node", reliable_camera=arguments.sim),
         # A simulated arm is armed at once; a real one waits for somebody to call motion_node/arm.
         node("motion_node", arm_on_start=arguments.sim),
         node("instruction_node"),

@@ -17,6 +17,7 @@ from .command import JointCommand
 from .embedded import EmbeddedBackend
 from .gate import ActionGate, GateSettings, Verdict
 from .gripper import GripperSwitch
+from .history import Setpoint
 from .limits import MotionLimits
 from .measurement import ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
@@ -33,6 +34,9 @@ TRACKING = "arm does not follow the reference"
 START_TOLERANCE = 0.01
 #: Slower than this [rad/s] counts as at rest; a motion without a chunk is then ended on its stop ramp.
 CREEP = 2e-3
+#: A set-point slower than this [m/s, rad/s] stands still; the tool has arrived when it is this near [m, rad].
+STILL = 1e-3
+ARRIVED = (1e-3, 5e-3)
 #: After a jump the measurement must be steady for this long before the arm starts from it.
 SETTLING_NS = 50_000_000
 
@@ -189,7 +193,10 @@ class MotionController:
             return
         try:
             setpoint = self._safety.step(self._reference.sample(target_ns), passed)
-            self._result = self._anchored_backend().stream(setpoint, passed)
+            backend = self._anchored_backend()
+            self._result = (
+                backend.stop(passed) if self._arrived(setpoint) else backend.stream(setpoint, passed)
+            )
         except Exception as error:  # whatever it was, the arm stops and a person looks
             self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
             self._come_to_rest(now_ns, passed)
@@ -200,6 +207,13 @@ class MotionController:
         if self._unused_chunk_ns is not None:
             self._latency_ms = (now_ns - self._unused_chunk_ns) * 1e-6
             self._unused_chunk_ns = None
+
+    def _arrived(self, setpoint: Setpoint) -> bool:
+        """True if the tool is where it shall stand still: then the elbow stops, too, wherever it would rather be."""
+        if self._result is None or np.any(np.abs(setpoint.twist) > STILL):
+            return False
+        distance, angle = pose_error(setpoint.pose, self._result.reached.pose)
+        return distance < ARRIVED[0] and angle < ARRIVED[1]
 
     def _come_to_rest(self, now_ns: int, passed: float) -> None:
         """Take the stop ramp, and carry the reference along so that motion can start again from there."""

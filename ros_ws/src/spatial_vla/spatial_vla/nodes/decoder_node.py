@@ -28,7 +28,7 @@ from .conversions import (
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, depth_from_image
 from .parameters import NodeParameter
-from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, bundle_folder
+from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, RELIABLE_CAMERA, bundle_folder
 from .policy_report import PolicyReport
 from .refusal import RefusedInput
 from .run import main_of
@@ -61,6 +61,7 @@ class DecoderNode(SpatialNode):
         BASE,
         NodeParameter("tcp_frame", TCP_FRAME, "Frame of the tool centre point."),
         MAX_FRAME_AGE,
+        RELIABLE_CAMERA,
         NodeParameter(
             "gripper_joints",
             list(FINGER_JOINTS),
@@ -83,7 +84,11 @@ class DecoderNode(SpatialNode):
         self._report = PolicyReport(self)
         self.listen(Instruction, "instruction", self._on_instruction, qos.LATCHED)
         self.listen(JointState, "joint_states", self._on_joint_state, qos.LATEST_IN)
-        streams = {"features": (FeatureMap, "features"), "depth": (Image, "camera/external/depth")}
+        camera = qos.camera_in(self.value("reliable_camera"))
+        streams = {
+            "features": (FeatureMap, "features", qos.LATEST),
+            "depth": (Image, "camera/external/depth", camera),
+        }
         self._intake = FrameIntake(self, streams, self._max_age, self._observe, self._decode)
         self.every(REPORT_PERIOD, self._publish_report)
 

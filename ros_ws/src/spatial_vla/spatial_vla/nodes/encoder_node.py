@@ -18,7 +18,7 @@ from . import qos
 from .conversions import fill_features, stamp_ns
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, rgb_from_image
-from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, bundle_folder
+from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, RELIABLE_CAMERA, bundle_folder
 from .refusal import RefusedInput
 from .run import main_of
 from .spatial_node import SpatialNode
@@ -37,7 +37,7 @@ class EncoderNode(SpatialNode):
     """The ROS side of :class:`~spatial_vla.policy.Encoder`."""
 
     default_name = "encoder_node"
-    parameters: ClassVar = (BUNDLE, BASE, MAX_FRAME_AGE)
+    parameters: ClassVar = (BUNDLE, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
 
     def setup(self) -> None:
         """Load the encoder and connect it to the camera."""
@@ -48,9 +48,10 @@ class EncoderNode(SpatialNode):
         self._features = self.publish_on(FeatureMap, "features", qos.STREAM)
         # Used again for every frame: making one, with all that is nested in it, takes longer than filling it.
         self._message = FeatureMap(base_frame=self._base_frame, encoder=self._encoder.manifest.hash)
+        camera = qos.camera_in(self.value("reliable_camera"))
         streams = {
-            "image": (Image, "camera/external/image"),
-            "camera_info": (CameraInfo, "camera/external/camera_info"),
+            "image": (Image, "camera/external/image", camera),
+            "camera_info": (CameraInfo, "camera/external/camera_info", camera),
         }
         self._intake = FrameIntake(self, streams, self.value("max_frame_age"), self._view, self._encode)
 

@@ -25,6 +25,8 @@ REPLY_TIMEOUT = 30.0
 """How long a server may take to answer, and be silent while it obeys an instruction [s, real time]."""
 CANCEL_TIMEOUT = 5.0
 """How long a server may take to answer when nobody waits for the outcome any more [s, real time]."""
+ASK_AGAIN = 5.0
+"""A request that was not answered for so long is sent again [s, real time]."""
 
 
 class NoAnswer(RuntimeError):
@@ -105,9 +107,8 @@ class EpisodeClient:
         Raises:
             NoAnswer: the simulation does not answer or refuses.
         """
-        response = self._wait(
-            self._reset.call_async(ResetScene.Request(seed=seed, task=task)), REPLY_TIMEOUT, "sim/reset"
-        )
+        request = ResetScene.Request(seed=seed, task=task)
+        response: Any = self._ask(lambda: self._reset.call_async(request), "sim/reset").result()
         if not response.success:
             raise NoAnswer(f"sim/reset refused seed {seed}, task {task!r}: {response.message}")
         return response
@@ -136,14 +137,20 @@ class EpisodeClient:
                 on_progress(Progress(f.state, f.reason, f.elapsed, f.chunks, f.chunk_ms))
 
         goal = FollowInstruction.Goal(instruction=instruction, timeout=timeout)
-        sent = self._follow.send_goal_async(goal, feedback)
+        sent: list[Future] = []
+
+        def send() -> Future:
+            sent.append(self._follow.send_goal_async(goal, feedback))
+            return sent[-1]
+
         try:
-            handle = self._wait(sent, REPLY_TIMEOUT, "follow_instruction")
+            handle: Any = self._ask(send, "follow_instruction").result()
             if not handle.accepted:
                 raise NoAnswer(f"{instruction!r} was rejected; the log of instruction_node says why")
             return self._wait(handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news).result
         except BaseException:
-            self._cancel(sent)
+            if sent and not self._closing.is_set():
+                self._cancel(sent[-1])
             raise
 
     def _cancel(self, sent: Future) -> None:
@@ -174,6 +181,21 @@ class EpisodeClient:
         """
         if self._closing.wait(seconds):
             raise NoAnswer("closed")
+
+    def _ask(self, send: Callable[[], Future], what: str) -> Future:
+        """Send a request until it is answered: an answer is lost while the server has not discovered this client.
+
+        Raises:
+            NoAnswer: none comes, or closed meanwhile.
+        """
+        for _ in range(round(REPLY_TIMEOUT / ASK_AGAIN)):
+            future = send()
+            with suppress(NoAnswer):
+                self._wait(future, ASK_AGAIN, what)
+                return future
+            if self._closing.is_set():
+                break
+        raise NoAnswer(f"no answer from {what} within {REPLY_TIMEOUT:g} s")
 
     def _wait(self, future: Future, timeout: float, what: str, news: threading.Event | None = None) -> Any:
         done = threading.Event()

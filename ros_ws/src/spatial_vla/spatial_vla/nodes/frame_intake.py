@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from geometry_msgs.msg import Transform
+from rclpy.qos import QoSProfile
 from rclpy.time import Time
 
 from ..policy.pairing import LatestFrame, NotYet, StampPairing
 from ..tf import InvalidArgumentException, TransformException, TransformSource
-from . import qos
 from .conversions import stamp_ns
 from .refusal import RefusedInput
 from .spatial_node import SpatialNode
@@ -25,7 +25,7 @@ class FrameIntake(Generic[Observation]):
 
     Args:
         node: the node; drops are counted there.
-        streams: stream name -> message type and topic. Messages need a header.
+        streams: stream name -> message type, topic and quality of service. Messages need a header.
         max_age: oldest usable frame, and longest wait for what it lacks [s].
         complete: turns the messages of a frame, in the order of ``streams``, into an observation; raises NotYet while
             something is missing.
@@ -36,7 +36,7 @@ class FrameIntake(Generic[Observation]):
     def __init__(
         self,
         node: SpatialNode,
-        streams: Mapping[str, tuple[type, str]],
+        streams: Mapping[str, tuple[type, str, QoSProfile]],
         max_age: float,
         complete: Callable[[list[Any]], Observation],
         use: Callable[[Observation, int], None],
@@ -50,9 +50,9 @@ class FrameIntake(Generic[Observation]):
         self._heard: dict[str, float] = {}
         self._retry = node.every(RETRY, self._try)
         self._retry.cancel()
-        for name, (message_type, topic) in streams.items():
+        for name, (message_type, topic, profile) in streams.items():
             self._heard[topic] = time.monotonic()
-            node.listen_timed(message_type, topic, self._receiver(name, topic), qos.LATEST_IN)
+            node.listen_timed(message_type, topic, self._receiver(name, topic), profile)
 
     def clear(self) -> None:
         """Forget what has been received."""

@@ -1,17 +1,16 @@
-"""Knowing within 70 ms that another node's process has died, without any traffic.
+"""Knowing that another node's process has died, without any traffic.
 
-A node holds a publisher on ``alive/<its name>`` while it is active. The middleware's own threads renew its lease, so
-a busy node stays alive and a killed, stopped or deactivated one does not.
+While it is active a node holds a publisher on ``alive/<its name>``, on which it has said once which process it is. A
+watcher on the same machine has the kernel tell it when that process ends: at once, however busy the machine is.
 
-The lease runs in real time. On a machine that is too busy to keep up, its renewal may come late without anybody being
-dead; simulated time then runs slowly, too. So a lost lease only counts after a short grace in the node's own time.
-
-One gap remains: a process that dies within 20 ms of being discovered, before its first renewal, is only missed when
-Fast DDS gives up its participant after 20 s.
+For processes on other machines, and for those that are frozen instead of dead, there is the publisher's lease, which
+the middleware's own threads renew. It runs in real time and may be renewed late on a busy machine; so a lost lease only
+counts after a short grace in the node's own time.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from rclpy.event_handler import (
@@ -23,9 +22,10 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
-from std_msgs.msg import Empty
+from std_msgs.msg import String
 
 from . import qos
+from .process_watch import ProcessWatch, process_identity
 
 GRACE = 0.02  # [s] in the node's time
 
@@ -37,7 +37,9 @@ def alive_topic(node_name: str) -> str:
 
 def announce(node: Node) -> Publisher:
     """Take the lease of ``node``; destroying the publisher gives it up."""
-    return node.create_publisher(Empty, alive_topic(node.get_name()), qos.ALIVE_OUT)
+    publisher = node.create_publisher(String, alive_topic(node.get_name()), qos.ALIVE_OUT)
+    publisher.publish(String(data=process_identity()))
+    return publisher
 
 
 class LivelinessWatch:
@@ -56,6 +58,9 @@ class LivelinessWatch:
         self._alive = dict.fromkeys(watched, False)
         self._on_change = on_change
         self._node = node
+        self._ended: deque[str] = deque()
+        self._guard = node.create_guard_condition(self._on_ended)
+        self._processes = ProcessWatch(self._process_ended)
         self._grace = {name: self._timer(name) for name in self._alive}
         self._subscriptions = [self._subscribe(name) for name in self._alive]
 
@@ -70,9 +75,20 @@ class LivelinessWatch:
             self._node.destroy_subscription(subscription)
         for timer in self._grace.values():
             self._node.destroy_timer(timer)
+        self._processes.close()
+        self._node.destroy_guard_condition(self._guard)
+
+    def _process_ended(self, name: str) -> None:
+        """In another thread: have the executor's thread deal with it."""
+        self._ended.append(name)
+        self._guard.trigger()
+
+    def _on_ended(self) -> None:
+        while self._ended:
+            self._gone(self._ended.popleft())
 
     def _timer(self, name: str) -> Timer:
-        """Runs, in the node's time, from the loss of a lease to the conclusion that the process is dead."""
+        """Runs, in the node's time, from the loss of a lease to the conclusion that the process is lost."""
         timer = self._node.create_timer(GRACE, lambda: self._gone(name))
         timer.cancel()
         return timer
@@ -90,10 +106,14 @@ class LivelinessWatch:
             elif info.alive_count_change > 0:
                 self._here(name)
 
+        def said(message: String) -> None:
+            self._here(name)
+            self._processes.watch(name, message.data)
+
         return self._node.create_subscription(
-            Empty,
+            String,
             alive_topic(name),
-            lambda _: None,
+            said,
             qos.ALIVE_IN,
             event_callbacks=SubscriptionEventCallbacks(liveliness=changed, matched=matched),
         )

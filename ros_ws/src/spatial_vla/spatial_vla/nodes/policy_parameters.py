@@ -19,6 +19,11 @@ MAX_FRAME_AGE = NodeParameter(
     0.01,
     2.0,
 )
+RELIABLE_CAMERA = NodeParameter(
+    "reliable_camera",
+    False,
+    "Subscribe reliably to camera topics: right for a publisher on this machine. False, as REP-2003 has it, meets any.",
+)
 
 
 def bundle_folder(value: str) -> Path:

@@ -63,6 +63,8 @@ class Following:
     def ending(self, now_ns: int) -> Ending | None:
         """How it ended, or None while it goes on."""
         elapsed = (now_ns - self.started_ns) * 1e-9
+        if elapsed < 0.0:
+            return Ending(False, f"time jumped back by {-elapsed:.1f} s or more")
         if fault := self._motion_fault or self._policy_fault:
             return Ending(False, fault)
         still_ns = self._still_ns(now_ns)
