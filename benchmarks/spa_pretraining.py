@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,13 +60,15 @@ class Preset:
     grid: tuple[int, int, int]
     channels: int
     semantic: int
+    scenes: int
     views: int
     rays: int
+    """per scene"""
 
 
 PRESETS = {
-    "small": Preset(112, 192, 4, 3, (32, 32, 16), 32, 256, views=4, rays=512),
-    "released": Preset(224, 768, 12, 12, (128, 128, 32), 64, 1280, views=8, rays=4096),
+    "small": Preset(112, 192, 4, 3, (32, 32, 16), 32, 256, scenes=2, views=2, rays=256),
+    "released": Preset(224, 768, 12, 12, (128, 128, 32), 64, 1280, scenes=2, views=8, rays=4096),
 }
 
 
@@ -85,9 +88,9 @@ class Args:
     """file for the figures"""
 
 
-def made_up_sample(preset: Preset, device: str, dtype: torch.dtype) -> MultiViewSample:
+def made_up_sample(preset: Preset, device: str, dtype: torch.dtype, seed: int) -> MultiViewSample:
     """Cameras side by side that look into a box, random images, random depth."""
-    g = torch.Generator().manual_seed(0)
+    g = torch.Generator().manual_seed(seed)
     size = preset.image
     intrinsics = torch.eye(4)
     intrinsics[0, 0] = intrinsics[1, 1] = 0.9 * size
@@ -134,27 +137,30 @@ def dense_attention(
     return total / visible.sum(0).clamp(min=1)[:, None]
 
 
-def dense_volume(transform: ViewTransform, maps: Tensor, sample: MultiViewSample) -> Tensor:
+def dense_volumes(
+    transform: ViewTransform, features: Sequence[Tensor], samples: Sequence[MultiViewSample]
+) -> Tensor:
     """As `ViewTransform` does it, with `dense_attention`."""
     centres = (transform.voxels.flatten(0, 2) + 0.5) / transform.voxels.new_tensor(transform.shape[::-1])
     query = transform.position_encoding(centres)
     layer: Any = transform.decoder.layers[0]
-    points = sample.box[0] + centres * (sample.box[1] - sample.box[0])
-    camera = sample.intrinsics @ sample.world_to_camera
-    position, visible = project(points, camera, *sample.images.shape[-2:])
-    x = layer.norms[0](dense_attention(layer.attentions[0], query, maps, position, visible))
-    x = layer.attentions[1](x.T.reshape(-1, *transform.shape)).flatten(1).T
-    x = layer.norms[2](layer.ffns[0](layer.norms[1](x)))
-    return x.T.reshape(-1, *transform.shape)
+    scenes = []
+    for maps, sample in zip(features, samples, strict=True):
+        points = sample.box[0] + centres * (sample.box[1] - sample.box[0])
+        camera = sample.intrinsics @ sample.world_to_camera
+        seen = project(points, camera, *sample.images.shape[-2:])
+        scenes.append(layer.norms[0](dense_attention(layer.attentions[0], query, maps, *seen)))
+    x = layer.attentions[1](torch.stack(scenes).mT.unflatten(2, transform.shape)).flatten(2).mT
+    return layer.norms[2](layer.ffns[0](layer.norms[1](x))).mT.unflatten(2, transform.shape)
 
 
-def dense_heads(net: FeatureVolumes, volume: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All channels of all voxels: (1, Z, Y, X), (27, Z, Y, X), (K, Z, Y, X)."""
+def dense_heads(net: FeatureVolumes, volume: Tensor) -> list[tuple[Tensor, ...]]:
+    """All channels of all voxels, per scene: (1, Z, Y, X), (27, Z, Y, X), (K, Z, Y, X)."""
     assert net.semantic_conv3d is not None
-    shared = net.shared_conv3d(volume[None])
+    shared = net.shared_conv3d(volume)
     sdf = net.sdf_conv3d(shared)
     both = torch.cat((shared, sdf[:, 1:]), dim=1)
-    return sdf[0, :1], net.rgb_conv3d(both)[0], net.semantic_conv3d(both)[0]
+    return list(zip(sdf[:, :1], net.rgb_conv3d(both), net.semantic_conv3d(both), strict=True))
 
 
 def read(volume: Tensor, points: Tensor, sample: MultiViewSample) -> Tensor:
@@ -173,7 +179,7 @@ def read(volume: Tensor, points: Tensor, sample: MultiViewSample) -> Tensor:
 
 
 def dense_render(
-    renderer: Renderer, volumes: tuple[Tensor, Tensor, Tensor], sample: MultiViewSample, jitter: Tensor
+    renderer: Renderer, volumes: tuple[Tensor, ...], sample: MultiViewSample, jitter: Tensor
 ) -> Rendering:
     """Every channel at every sample; the gradient of the signed distance by automatic differentiation."""
     rays, scale = sample.rays, sample.scale
@@ -214,7 +220,7 @@ def dense_render(
 
 
 class Bench:
-    """One model, one sample, and a training step in either way."""
+    """One model, a batch of scenes, and a training step in either way."""
 
     def __init__(
         self, preset: Preset, device: str, recompute: bool, dtype: torch.dtype = torch.float32
@@ -223,52 +229,54 @@ class Bench:
         branch = MaskedImageBranch(preset.image, preset.width, preset.depth, preset.heads)
         model = SpaPretraining(branch, preset.grid, preset.channels, preset.semantic, recompute)
         self.model = model.to(device, dtype)
-        self.sample = made_up_sample(preset, device, dtype)
+        self.samples = [made_up_sample(preset, device, dtype, seed) for seed in range(preset.scenes)]
         g = torch.Generator().manual_seed(1)
-        self.targets = torch.randn(preset.rays, preset.semantic, generator=g).to(device, dtype)
+        self.targets = [
+            torch.randn(preset.rays, preset.semantic, generator=g).to(device, dtype) for _ in self.samples
+        ]
 
-    def ours(self, generator: torch.Generator) -> Rendering:
+    def ours(self, generator: torch.Generator) -> list[Rendering]:
         """The model as it is."""
-        return self.model([self.sample], generator)[0]
+        return self.model(self.samples, generator)
 
-    def straightforward(self, generator: torch.Generator) -> Rendering:
+    def straightforward(self, generator: torch.Generator) -> list[Rendering]:
         """The same, written plainly."""
-        model, sample = self.model, self.sample
-        like = {"generator": generator, "dtype": sample.images.dtype}
-        noise = torch.rand((len(sample.images), model.img_backbone.grid**2), **like)
-        maps = model.img_backbone(sample.images, noise.to(sample.images.device))
-        volume = dense_volume(model.view_transform, maps, sample)
-        jitter = torch.rand((len(sample.rays), 2), **like).to(sample.images.device)
-        return dense_render(
-            model.dense_head.renderer, dense_heads(model.dense_head.proj_net, volume), sample, jitter
-        )
+        images = torch.cat([sample.images for sample in self.samples])
 
-    def step(self, way: str, seed: int) -> tuple[Rendering, Tensor]:
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, dtype=images.dtype).to(images.device)
+
+        branch, head = self.model.img_backbone, self.model.dense_head
+        maps = branch(images, draw(len(images), branch.grid**2)).chunk(len(self.samples))
+        volumes = dense_heads(head.proj_net, dense_volumes(self.model.view_transform, maps, self.samples))
+        return [
+            dense_render(head.renderer, scene, sample, draw(len(sample.rays), 2))
+            for scene, sample in zip(volumes, self.samples, strict=True)
+        ]
+
+    def step(self, way: str, seed: int) -> tuple[list[Rendering], Tensor]:
         """Forward, losses and backward; the gradients stay on the parameters."""
         self.model.zero_grad()
-        rendering = getattr(self, way)(torch.Generator().manual_seed(seed))
-        total = LossWeights().total(self.model.losses([rendering], [self.sample], [self.targets]))
+        renderings = getattr(self, way)(torch.Generator().manual_seed(seed))
+        total = LossWeights().total(self.model.losses(renderings, self.samples, self.targets))
         total.backward()
-        return rendering, total.detach()
+        return renderings, total.detach()
 
     def disagreement(self) -> dict[str, float]:
         """Largest difference of the two ways: of loss and pictures, and of gradients relative to their largest."""
         results = []
         for way in WAYS:
-            rendering, total = self.step(way, 0)
+            renderings, total = self.step(way, 0)
+            pictures = [x for r in renderings for x in (r.rgb, r.depth, r.semantic) if x is not None]
             gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            pictures = (rendering.rgb, rendering.depth, rendering.semantic)
-            results.append((total, [x.detach() for x in pictures if x is not None], gradients))
-        (a_total, a_pictures, a_gradients), (b_total, b_pictures, b_gradients) = results
-        largest = max(float(g.abs().max()) for g in b_gradients)
-        return {
-            "loss": float((a_total - b_total).abs()),
-            "pictures": max(float((a - b).abs().max()) for a, b in zip(a_pictures, b_pictures, strict=True)),
-            "gradients": max(
-                float((a - b).abs().max()) for a, b in zip(a_gradients, b_gradients, strict=True)
-            )
-            / largest,
-        }
+            results.append(([total], pictures, gradients))
+        loss, pictures, gradients = (_largest_gap(a, b) for a, b in zip(*results, strict=True))
+        largest = max(float(g.abs().max()) for g in results[1][2])
+        return {"loss": loss, "pictures": pictures, "gradients": gradients / largest}
+
+
+def _largest_gap(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    return max(float((a - b).detach().abs().max()) for a, b in zip(one, other, strict=True))
 
 
 def synchronise(device: str) -> None:
@@ -348,7 +356,7 @@ def main(args: Args) -> None:
     bench = Bench(preset, args.device, args.recompute)
     seconds = time_in_turn(bench, args.steps, args.device)
     memory = peaks(bench, preset, args)
-    ways = {way: summary(seconds[way], preset.rays, memory[way]) for way in WAYS}
+    ways = {way: summary(seconds[way], preset.scenes * preset.rays, memory[way]) for way in WAYS}
     ratios = np.array(seconds["straightforward"]) / np.array(seconds["ours"])
     figures: dict[str, Any] = {
         "preset": args.preset,

@@ -98,18 +98,19 @@ class FeatureVolumes(nn.Module):
         )
         self.apply(_initialise)
 
-    def forward(self, volume: Tensor) -> SceneVolumes:
-        """The three volumes of one scene from (C, Z, Y, X)."""
-        shared = self.shared_conv3d(volume[None])
+    def forward(self, volume: Tensor) -> list[SceneVolumes]:
+        """The three volumes of each of B scenes from (B, C, Z, Y, X)."""
+        shared = self.shared_conv3d(volume)
         sdf = self.sdf_conv3d(shared)
         both = torch.cat((shared, sdf[:, 1:]), dim=1)
         weight, bias = self.rgb_conv3d.last
         weight = weight.view(3, COEFFICIENTS, -1).sum(1)[..., None, None, None]
         colour = F.conv3d(self.rgb_conv3d.hidden(both), weight, bias.view(3, COEFFICIENTS).sum(1))
         if self.semantic_conv3d is None:
-            return SceneVolumes(sdf[0, 0], colour[0])
-        hidden = self.semantic_conv3d.hidden(both)[0].movedim(0, -1)
-        return SceneVolumes(sdf[0, 0], colour[0], hidden, *self.semantic_conv3d.last)
+            return [SceneVolumes(*scene) for scene in zip(sdf[:, 0], colour, strict=True)]
+        hidden = self.semantic_conv3d.hidden(both).movedim(1, -1)
+        last = self.semantic_conv3d.last
+        return [SceneVolumes(*scene, *last) for scene in zip(sdf[:, 0], colour, hidden, strict=True)]
 
 
 def _norm(channels: int) -> nn.GroupNorm:

@@ -80,7 +80,7 @@ class SpaPretraining(nn.Module):
         """Render the rays of each sample.
 
         Args:
-            samples: views of all samples go through the image branch together; volumes are built sample by sample.
+            samples: they share the passes through the image branch and through the volume's convolutions.
             generator: draws masks and, in training, the places of samples on rays; None: torch's default one.
 
         Returns:
@@ -108,10 +108,9 @@ class SpaPretraining(nn.Module):
         maps = self.img_backbone(images, noise).split([len(sample.images) for sample in samples])
         with torch.autocast(images.device.type, enabled=False):
             features = self.view_transform(maps, samples)
-            project = self.dense_head.proj_net
             if self.recompute and torch.is_grad_enabled():
-                return [checkpoint(project, volume, use_reentrant=False) for volume in features]
-            return [project(volume) for volume in features]
+                return checkpoint(self.dense_head.proj_net, features, use_reentrant=False)
+            return self.dense_head.proj_net(features)
 
     def losses(
         self,

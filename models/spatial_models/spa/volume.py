@@ -8,6 +8,7 @@ looks along that view.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,19 @@ def project(points: Tensor, world_to_image: Tensor, height: int, width: int) -> 
     return position, inside & (depth > EPSILON)
 
 
+@dataclass(frozen=True, eq=False)
+class SeenViews:
+    """The views of a scene, and where N voxels are in them.
+
+    Attributes:
+        features: (V, F, h, w). position: (V, N, 2), (u / width, v / height). visible: (V, N) bool.
+    """
+
+    features: Tensor
+    position: Tensor
+    visible: Tensor
+
+
 class PositionEncoding(nn.Module):
     """MLP from voxel centres (N, 3) in (0, 1) to queries (N, C)."""
 
@@ -59,8 +73,8 @@ class ConvolutionalAttention(nn.Module):
         self.apply(_initialise)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """(C, Z, Y, X) to the same."""
-        return self.conv_layer(volume[None])[0]
+        """(B, C, Z, Y, X) to the same."""
+        return self.conv_layer(volume)
 
 
 class FeedForward(nn.Module):
@@ -92,14 +106,12 @@ class VoxelLayer(nn.Module):
         self.ffns = nn.ModuleList((FeedForward(channels),))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
 
-    def forward(
-        self, query: Tensor, features: Tensor, position: Tensor, visible: Tensor, shape: tuple[int, int, int]
-    ) -> Tensor:
-        """(C, Z, Y, X) from query (N, C), features (V, F, h, w), position (V, N, 2) and visible (V, N)."""
-        x = self.norms[0](self.attentions[0](query, features, position, visible))
-        volume = self.attentions[1](x.T.reshape(-1, *shape))
-        x = self.norms[2](self.ffns[0](self.norms[1](volume.flatten(1).T)))
-        return x.T.reshape(-1, *shape)
+    def forward(self, query: Tensor, scenes: Sequence[SeenViews], shape: tuple[int, int, int]) -> Tensor:
+        """(B, C, Z, Y, X) from the queries (N, C) that all B scenes share."""
+        attention = self.attentions[0]
+        x = torch.stack([attention(query, s.features, s.position, s.visible) for s in scenes])
+        x = _cells(self.attentions[1](_grid(self.norms[0](x), shape)))
+        return _grid(self.norms[2](self.ffns[0](self.norms[1](x))), shape)
 
 
 class VoxelDecoder(nn.Module):
@@ -111,7 +123,7 @@ class VoxelDecoder(nn.Module):
 
 
 class ViewTransform(nn.Module):
-    """Feature maps of the views of a sample to one volume.
+    """Feature maps of the views of samples to one volume each.
 
     Args:
         grid: cells (X, Y, Z). channels: of the volume, a multiple of 8. feature_channels: of the feature maps.
@@ -139,21 +151,28 @@ class ViewTransform(nn.Module):
         z, y, x = self.voxels.shape[:3]
         return z, y, x
 
-    def forward(self, features: Sequence[Tensor], samples: Sequence[MultiViewSample]) -> list[Tensor]:
-        """Volumes (C, Z, Y, X) of samples, from the feature maps (V, F, h, w) of their views.
+    def forward(self, features: Sequence[Tensor], samples: Sequence[MultiViewSample]) -> Tensor:
+        """Volumes (B, C, Z, Y, X) of B samples, from the feature maps (V, F, h, w) of the views of each.
 
         Queries do not depend on the scene, so they are computed once for all.
         """
         centres = (self.voxels.flatten(0, 2) + 0.5) / self.voxels.new_tensor(tuple(reversed(self.shape)))
-        query = self.position_encoding(centres)
-        layer = self.decoder.layers[0]
-        volumes = []
+        scenes = []
         for maps, sample in zip(features, samples, strict=True):
             points = sample.box[0] + centres * (sample.box[1] - sample.box[0])
-            height, width = sample.images.shape[-2:]
-            position, visible = project(points, sample.intrinsics @ sample.world_to_camera, height, width)
-            volumes.append(layer(query, maps, position, visible, self.shape))
-        return volumes
+            camera = sample.intrinsics @ sample.world_to_camera
+            scenes.append(SeenViews(maps, *project(points, camera, *sample.images.shape[-2:])))
+        return self.decoder.layers[0](self.position_encoding(centres), scenes, self.shape)
+
+
+def _grid(x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """(B, C, Z, Y, X) from (B, N, C)."""
+    return x.mT.unflatten(2, shape)
+
+
+def _cells(volume: Tensor) -> Tensor:
+    """(B, N, C) from (B, C, Z, Y, X)."""
+    return volume.flatten(2).mT
 
 
 def _initialise(module: nn.Module) -> None:

@@ -70,7 +70,7 @@ def test_volumes_are_those_of_loops(channels) -> None:
     colour = coefficients.reshape(3, 9, *SHAPE).sum(1)
     for dtype, close in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         with torch.no_grad():
-            volumes = net.to(dtype)(x.to(dtype))
+            (volumes,) = net.to(dtype)(x[None].to(dtype))
             ours = (volumes.semantic @ volumes.semantic_weight.T + volumes.semantic_bias).movedim(-1, 0)
         np.testing.assert_allclose(volumes.sdf, sdf, rtol=close, atol=close)
         np.testing.assert_allclose(volumes.colour, colour, rtol=close, atol=10 * close)
@@ -80,7 +80,7 @@ def test_volumes_are_those_of_loops(channels) -> None:
 def test_without_a_teacher_there_is_no_semantic_head() -> None:
     net = FeatureVolumes(16, 0)
     assert not [name for name in net.state_dict() if name.startswith("semantic")]
-    assert net(torch.randn(16, *SHAPE)).semantic is None
+    assert [v.semantic for v in net(torch.randn(2, 16, *SHAPE))] == [None, None]
 
 
 def test_channels_that_do_not_divide_are_refused() -> None:

@@ -123,8 +123,7 @@ def test_the_generator_decides_masks_and_samples(model, make_sample) -> None:
 def test_scenes_of_a_batch_do_not_touch_each_other(model, make_sample) -> None:
     samples = [make_sample((32, 32), seed=s) for s in (1, 2)]
     model.eval()
-    noise = seeded()
-    together = model(samples, noise)
+    together = model(samples, seeded())  # the masks of the first views are the same
     alone = model([samples[0]], seeded())
     torch.testing.assert_close(together[0].rgb, alone[0].rgb, rtol=1e-4, atol=1e-5)
 
