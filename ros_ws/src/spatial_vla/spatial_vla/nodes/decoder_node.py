@@ -35,6 +35,7 @@ from .run import main_of
 from .spatial_node import SpatialNode
 
 REPORT_PERIOD = 0.2  # [s]
+PERIOD_SLACK = 0.02  # by so much a frame may come before the end of a step [s]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Observation:
 class DecoderNode(SpatialNode):
     """The ROS side of :class:`~spatial_vla.policy.Decoder`.
 
-    It publishes one chunk per feature map while an instruction is active.
+    While an instruction is active it decides once per step of its chunks, as in its training: a plan that is made anew
+    before its first step is over may for ever begin with the same first step.
     """
 
     default_name = "decoder_node"
@@ -75,6 +77,8 @@ class DecoderNode(SpatialNode):
         self._fingers, self._max_age = self.value("gripper_joints"), self.value("max_frame_age")
         self._decoder = Decoder(bundle_folder(self.value("bundle")))
         self._instruction: Instruction | None = None
+        self._period_ns = round((self._decoder.manifest.dt - PERIOD_SLACK) * 1e9)
+        self._decided_ns = -self._period_ns
         self._gripper: tuple[int, float] | None = None
         self._chunk_id = 0
         self._transforms = TransformSource(self)
@@ -113,7 +117,7 @@ class DecoderNode(SpatialNode):
         except UnknownInstruction as error:
             self._report.fail(str(error))
         else:
-            self._instruction = message
+            self._instruction, self._decided_ns = message, -self._period_ns
 
     def _on_joint_state(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position, strict=False))
@@ -164,8 +168,10 @@ class DecoderNode(SpatialNode):
 
     def _decode(self, observation: Observation, published_ns: int) -> None:
         instruction, message = self._instruction, observation.message
-        if instruction is None:
+        stamp = stamp_ns(message.header.stamp)
+        if instruction is None or 0 <= stamp - self._decided_ns < self._period_ns:
             return
+        self._decided_ns = stamp
         start = time.perf_counter()
         chunk = self._decoder.decode(
             observation.features,
@@ -175,7 +181,7 @@ class DecoderNode(SpatialNode):
             observation.base_from_tcp,
             observation.gripper_width,
             instruction.text,
-            stamp_ns(message.header.stamp),
+            stamp,
         )
         decode_ms = (time.perf_counter() - start) * 1e3
         self._chunk_id += 1

@@ -189,8 +189,9 @@ class EpisodeClient:
             NoAnswer: none comes, or closed meanwhile.
         """
         for _ in range(round(REPLY_TIMEOUT / ASK_AGAIN)):
-            future = send()
             with suppress(NoAnswer):
+                # In the executor's thread: rclpy ignores an answer that comes before the request has been written down.
+                future = self._wait(self._executor.create_task(send), ASK_AGAIN, what)
                 self._wait(future, ASK_AGAIN, what)
                 return future
             if self._closing.is_set():
