@@ -11,9 +11,6 @@ from spatial_vla.nodes import qos
 from spatial_vla.nodes.liveliness import LivelinessWatch
 from tf2_msgs.msg import TFMessage
 
-# Kills and starves processes: wants the machine for itself.
-pytestmark = pytest.mark.slow
-
 PATIENCE = 90.0
 NODE = "robot_state_publisher"
 

@@ -14,9 +14,6 @@ from spatial_vla.policy import default_bundle, read_manifest
 from spatial_vla_interfaces.msg import ActionChunk, ActionGrid, FeatureMap, Instruction, PolicyStatus
 from std_msgs.msg import Header
 
-# Kills and starves processes: wants the machine for itself.
-pytestmark = pytest.mark.slow
-
 MANIFEST = read_manifest(default_bundle())
 
 

@@ -83,6 +83,7 @@ class World:
         self._data.qpos[self._arm_qpos] = scene.joint_positions
         self._data.qpos[self._finger_qpos] = FINGER_TRAVEL
         self._path = JointPath.holding(scene.joint_positions)
+        self._taken_over = False  # by a command that was made for this scene
         self._finger_target = self._finger_setpoint = FINGER_TRAVEL
         self._data.ctrl[:] = [*scene.joint_positions, FINGER_TRAVEL, FINGER_TRAVEL]
         mujoco.mj_step(self._model, self._data, round(SETTLING / STEP))
@@ -127,11 +128,13 @@ class World:
             start_ns: simulated time that the points count from; None means now.
 
         Raises:
-            ValueError: see ``JointPath.replaced``; the old trajectory stays in force.
+            ValueError: see ``JointPath.replaced``; the old trajectory stays in force. After a reset the first trajectory
+                has to start where the arm is: what comes from elsewhere was on its way before.
         """
         now = self._steps * STEP
         start = now if start_ns is None else start_ns * 1e-9
-        self._path = self._path.replaced(now, start, points, TOP_SPEED)
+        self._path = self._path.replaced(now, start, points, np.inf if self._taken_over else TOP_SPEED)
+        self._taken_over = True
 
     def set_gripper(self, finger_position: float) -> None:
         """Set where each finger shall go [m], 0 (closed) to 0.04 (open); clipped. Fingers press with 20 N at most."""

@@ -185,7 +185,7 @@ class _Session:
 def describe(outcome: TaskOutcome) -> str:
     """Return one line about a task for a person to read."""
     sign = "✓" if outcome.success else "✗"
-    reason = "" if outcome.success else f", {outcome.failure or outcome.message or 'not done'}"
+    reason = "" if outcome.success else f", {outcome.failure or 'not done'}: {outcome.message}"
     return (
         f"{sign} {outcome.instruction} (scene {outcome.seed}): {outcome.distance * 100:.1f} cm from it after "
         f"{outcome.duration:.1f} s and {outcome.chunks} chunks of {outcome.chunk_ms:.0f} ms{reason}"

@@ -17,6 +17,7 @@ from rclpy.task import Future
 from spatial_vla_interfaces.action import FollowInstruction
 from spatial_vla_interfaces.msg import MotionStatus, SimState
 from spatial_vla_interfaces.srv import ResetScene
+from std_srvs.srv import Trigger
 
 from . import qos
 from .latency_probe import ChunkTiming, LatencyProbe
@@ -54,6 +55,7 @@ class EpisodeClient:
         self._node = Node("episode_client", namespace=namespace, context=self._context)
         self._follow = ActionClient(self._node, FollowInstruction, "follow_instruction")
         self._reset = self._node.create_client(ResetScene, "sim/reset")
+        self._motion_reset = self._node.create_client(Trigger, "motion_node/reset")
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._sim_state: SimState | None = None
@@ -104,6 +106,8 @@ class EpisodeClient:
     def reset(self, seed: int, task: str = "") -> ResetScene.Response:
         """Lay out the scene of ``seed``; ``task`` is touch, point, pick or empty (drawn from the seed).
 
+        A fault that the motion stage has latched in the scene before is cleared.
+
         Raises:
             NoAnswer: the simulation does not answer or refuses.
         """
@@ -111,7 +115,18 @@ class EpisodeClient:
         response: Any = self._ask(lambda: self._reset.call_async(request), "sim/reset").result()
         if not response.success:
             raise NoAnswer(f"sim/reset refused seed {seed}, task {task!r}: {response.message}")
+        if self._motion is not None and self._motion.state == MotionStatus.FAULT:
+            self._clear_fault()
         return response
+
+    def _clear_fault(self) -> None:
+        """What a person does after looking at the arm; here the scene it got stuck in is gone."""
+        self._ask(lambda: self._motion_reset.call_async(Trigger.Request()), "motion_node/reset")
+        deadline = time.monotonic() + REPLY_TIMEOUT
+        while self._motion is not None and self._motion.state in (MotionStatus.FAULT, MotionStatus.DISARMED):
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"motion_node stays {self._motion.reason or 'disarmed'} after a reset")
+            self.pause(0.02)
 
     def follow(
         self, instruction: str, timeout: float = 0.0, on_progress: Callable[[Progress], None] | None = None
