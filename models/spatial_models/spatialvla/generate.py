@@ -1,0 +1,183 @@
+"""From the network to action tokens: constrained to what each slot can say, or free as the published code does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .cache import KeyValueCache
+from .masks import additive
+from .model import Sequences, SpatialVla
+from .recorded import Recorded
+
+SLOTS = ("translation", "rotation", "gripper")
+
+
+class NoAction(ValueError):
+    """Generated tokens are no action: too few, of another slot, or an end of sequence among them."""
+
+
+@dataclass(frozen=True)
+class ActionTokens:
+    """Tokens of a batch of chunks.
+
+    Attributes:
+        ids: (B, steps, 3), translation, rotation and gripper token, each counted from 0 in its slot.
+        log_probabilities: (B, steps, 3) float32, among the tokens of the slot.
+    """
+
+    ids: Tensor
+    log_probabilities: Tensor
+
+
+class ActionDecoder:
+    """Greedy decoding in which each token is chosen among those of its slot.
+
+    A chunk is one pass over the prompt and ``3 steps - 1`` passes over one token. Scores are made for the slot's own
+    tokens alone (at most 4096 of 265,347), the last token is never fed back, and no end of sequence is waited for. On a
+    GPU all passes are recorded once per batch and prompt size as one CUDA graph and then launched as one.
+
+    Args:
+        cells: number of tokens of each slot; together the model's action tokens.
+        steps: actions in a chunk.
+        record: replay CUDA graphs; False runs every operation by itself. Without effect on a CPU.
+    """
+
+    def __init__(
+        self, model: SpatialVla, cells: tuple[int, int, int], steps: int = 4, record: bool = True
+    ) -> None:
+        if sum(cells) != model.config.action_tokens or steps < 1:
+            raise ValueError(
+                f"slots of {cells} tokens for {steps} steps; expected {model.config.action_tokens} tokens together, "
+                "and a step at least"
+            )
+        self.model, self.steps = model, steps
+        self.firsts = (0, cells[0], cells[0] + cells[1])
+        self.cells = cells
+        self._recorded = Recorded(self._chunk) if record else self._chunk
+
+    @torch.inference_mode()
+    def __call__(self, sequences: Sequences, images: Tensor, points: Tensor) -> ActionTokens:
+        """Decode a batch of prompts, each with its image (B, 3, H, W) in [0, 1] and its points, see the model."""
+        lengths = sequences.valid.sum(dim=1)
+        given = (sequences.ids, sequences.valid, lengths, images, points)
+        if sequences.ids.is_cuda:
+            ids, log_probabilities = self._recorded(*given)
+        else:
+            ids, log_probabilities = self._chunk(*given, padded=bool(lengths.min() < lengths.max()))
+        return ActionTokens(ids.clone(), log_probabilities.clone())
+
+    def _chunk(
+        self, ids: Tensor, valid: Tensor, lengths: Tensor, images: Tensor, points: Tensor, padded: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and their log-probabilities (B, steps, 3) of a batch of prompts."""
+        model, total = self.model, 3 * self.steps
+        embeddings = model.embed_sequences(Sequences(ids, valid), images, points)
+        batch, prompt = embeddings.shape[:2]
+        text, dtype, device = model.config.text, embeddings.dtype, embeddings.device
+        cache = KeyValueCache(text, batch, prompt + total - 1, dtype, device)
+        mask = _prompt_mask(valid, total - 1, dtype) if padded else None
+        columns = partial(_columns, mask)
+        cache.next(prompt)
+        positions = torch.arange(1, prompt + 1, device=device)[None]
+        hidden = model.decode(embeddings, columns(prompt), positions, cache)
+        last = hidden[torch.arange(batch, device=device), lengths - 1]
+        tokens, chances = [], []
+        for index in range(total):
+            slot = index % 3
+            token, chance = self._choose(last, slot)
+            tokens.append(token)
+            chances.append(chance)
+            if index + 1 == total:
+                break
+            cache.next(1)
+            embedded = model.embed_actions(token + self.firsts[slot])[:, None]
+            position = (lengths + index + 1)[:, None]
+            last = model.decode(embedded, columns(cache.stop), position, cache)[:, 0]
+        shape = (batch, self.steps, 3)
+        return torch.stack(tokens, dim=1).view(shape), torch.stack(chances, dim=1).view(shape)
+
+    def _choose(self, hidden: Tensor, slot: int) -> tuple[Tensor, Tensor]:
+        """Likeliest token (B,) of a slot, and its log-probability among them, from hidden states (B, width)."""
+        first = self.model.config.action_begin + self.firsts[slot]
+        scores = self.model.logits(hidden, first, first + self.cells[slot]).float()
+        best, token = scores.max(dim=-1)
+        return token, best - scores.logsumexp(dim=-1)
+
+
+@torch.inference_mode()
+def generate_freely(
+    model: SpatialVla,
+    sequences: Sequences,
+    images: Tensor,
+    points: Tensor,
+    most: int = 256,
+    end: int = 1,
+) -> list[list[int]]:
+    """Greedy ids over the whole vocabulary, with their end of sequence if it came: what the published code does.
+
+    For comparison with it. A robot is driven with :class:`ActionDecoder`, which cannot say anything but actions.
+
+    Args:
+        most: tokens to stop after. end: id of the end of sequence.
+    """
+    batch, prompt = sequences.ids.shape
+    lengths = sequences.valid.sum(dim=1)
+    embeddings = model.embed_sequences(sequences, images, points)
+    cache = KeyValueCache(model.config.text, batch, prompt + most, embeddings.dtype, embeddings.device)
+    mask = _prompt_mask(sequences.valid, most, embeddings.dtype)
+    positions = torch.arange(1, prompt + 1, device=embeddings.device)[None]
+    cache.next(prompt)
+    hidden = model.decode(embeddings, _columns(mask, prompt), positions, cache)
+    last = hidden[torch.arange(batch, device=hidden.device), lengths - 1]
+    found: list[list[int]] = [[] for _ in range(batch)]
+    for index in range(most):
+        token = model.logits(last).argmax(dim=-1)
+        for row, value in zip(found, token.tolist(), strict=True):
+            if not row or row[-1] != end:
+                row.append(value)
+        if all(row[-1] == end for row in found):
+            break
+        cache.next(1)
+        position = (lengths + index + 1)[:, None]
+        last = model.decode(model.embed(token)[:, None], _columns(mask, cache.stop), position, cache)[:, 0]
+    return found
+
+
+def slot_tokens(
+    ids: Sequence[int], begin: int, cells: tuple[int, int, int], steps: int = 4
+) -> list[tuple[int, int, int]]:
+    """Steps of tokens, counted from 0 in their slots, from freely generated ids.
+
+    Raises:
+        NoAction: an id is not of its slot, with its position, or there are too few.
+    """
+    if len(ids) < 3 * steps:
+        raise NoAction(
+            f"{len(ids)} tokens {list(ids)}; {steps} steps need {3 * steps}: hold the position instead"
+        )
+    firsts = (begin, begin + cells[0], begin + cells[0] + cells[1])
+    found = []
+    for position, token in enumerate(ids[: 3 * steps]):
+        first, count = firsts[position % 3], cells[position % 3]
+        if not first <= token < first + count:
+            raise NoAction(
+                f"token {token} at position {position} is no {SLOTS[position % 3]} token, which are "
+                f"{first}..{first + count - 1}: hold the position instead"
+            )
+        found.append(token - first)
+    return [(found[i], found[i + 1], found[i + 2]) for i in range(0, len(found), 3)]
+
+
+def _prompt_mask(valid: Tensor, more: int, dtype: torch.dtype) -> Tensor:
+    """Hides padding: (B, 1, 1, P + more); prompts are seen both ways, and what follows sees all before it."""
+    seen = torch.cat((valid, valid.new_ones(len(valid), more)), dim=1)
+    return additive(seen[:, None], dtype)
+
+
+def _columns(mask: Tensor | None, columns: int) -> Tensor | None:
+    return None if mask is None else mask[..., :columns]
