@@ -116,18 +116,29 @@ class ActionGrid:
         d = np.asarray(deltas, dtype=np.float64)
         if d.shape[-1] != 6 or not np.isfinite(d).all():
             raise ValueError(f"deltas must be finite with shape (..., 6), got shape {d.shape}")
-        theta, phi, r = np.moveaxis(polar(d[..., :3] / self.translation_scale), -1, 0)
-        _, n_phi, n_r, _, n_pitch, n_yaw = self.shape
-        translation = (_cell(self.theta, theta) * n_phi + _cell(self.phi, phi)) * n_r + _cell(self.r, r)
-        w = d[..., 3:] / self.rotation_scale
-        rotation = _cell(self.roll, w[..., 0]) * n_pitch + _cell(self.pitch, w[..., 1])
-        rotation = rotation * n_yaw + _cell(self.yaw, w[..., 2])
-        if self.zero_motion:
-            translation = np.where(r < self.r[0], self.cells[0] - 1, translation)
-            still = np.all(np.abs(w) < self.rotation_dead_zone, axis=-1)
-            rotation = np.where(still, self.cells[1] - 1, rotation)
-        opened = (np.asarray(gripper, dtype=np.float64) >= 0.5).astype(np.int64)
-        return np.stack((translation, rotation, opened), axis=-1)
+        opening = np.asarray(gripper, dtype=np.float64)
+        if not np.isfinite(opening).all():
+            raise ValueError(f"gripper openings must be finite, in [0, 1]; got {opening.tolist()}")
+        translation = self.translation_cell(polar(d[..., :3] / self.translation_scale))
+        rotation = self.rotation_cell(d[..., 3:] / self.rotation_scale)
+        return np.stack((translation, rotation, (opening >= 0.5).astype(np.int64)), axis=-1)
+
+    def translation_cell(self, theta_phi_r: ArrayLike) -> NDArray[np.int64]:
+        """Translation token (...,) of polar coordinates (..., 3) [rad, rad, units]; float32 is compared as it is."""
+        theta, phi, r = np.moveaxis(np.asarray(theta_phi_r), -1, 0)
+        _, n_phi, n_r, *_ = self.shape
+        flat = (_cell(self.theta, theta) * n_phi + _cell(self.phi, phi)) * n_r + _cell(self.r, r)
+        return np.where(r < self.r[0], self.cells[0] - 1, flat) if self.zero_motion else flat
+
+    def rotation_cell(self, rotation: ArrayLike) -> NDArray[np.int64]:
+        """Rotation token (...,) of rotations (..., 3) [units]; float32 is compared as it is."""
+        w = np.asarray(rotation)
+        *_, n_pitch, n_yaw = self.shape
+        flat = _cell(self.roll, w[..., 0]) * n_pitch + _cell(self.pitch, w[..., 1])
+        flat = flat * n_yaw + _cell(self.yaw, w[..., 2])
+        if not self.zero_motion:
+            return flat
+        return np.where(np.all(np.abs(w) < self.rotation_dead_zone, axis=-1), self.cells[1] - 1, flat)
 
     def decode(self, token_ids: ArrayLike) -> tuple[Array, Array]:
         """Tokens (..., 3) to steps: deltas (..., 6) [m, rad] at the cell mid-points, and gripper (...,) 0 or 1.
