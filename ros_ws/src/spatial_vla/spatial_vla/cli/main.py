@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import tyro
 
 from .bringup import Bringup
+from .calibrate import Calibrate
 from .doctor import Doctor
 from .eval import Eval
 from .run import Run
@@ -23,7 +24,14 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, type[Any]] = {"run": Run, "bringup": Bringup, "say": Say, "doctor": Doctor, "eval": Eval}
+COMMANDS: dict[str, type[Any]] = {
+    "run": Run,
+    "bringup": Bringup,
+    "say": Say,
+    "doctor": Doctor,
+    "eval": Eval,
+    "calibrate": Calibrate,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
