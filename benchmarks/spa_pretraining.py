@@ -237,7 +237,7 @@ class Bench:
 
     def ours(self, generator: torch.Generator) -> list[Rendering]:
         """The model as it is."""
-        return self.model(self.samples, generator)
+        return self.model(self.samples, [generator] * len(self.samples))
 
     def straightforward(self, generator: torch.Generator) -> list[Rendering]:
         """The same, written plainly."""

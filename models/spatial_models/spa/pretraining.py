@@ -75,26 +75,30 @@ class SpaPretraining(nn.Module):
         self.dense_head = DenseHead(channels, semantic_channels)
 
     def forward(
-        self, samples: Sequence[MultiViewSample], generator: torch.Generator | None = None
+        self, samples: Sequence[MultiViewSample], generators: Sequence[torch.Generator] | None = None
     ) -> list[Rendering]:
         """Render the rays of each sample.
 
         Args:
             samples: they share the passes through the image branch and through the volume's convolutions.
-            generator: draws masks and, in training, the places of samples on rays; None: torch's default one.
+            generators: one per sample, draws its masks and, in training, the places of its samples on rays, so that
+                neither depends on the rest of the batch; None: torch's default one.
 
         Returns:
             One rendering per sample, in float32 and units of the sample's scale.
         """
         renderings = []
-        for sample, volumes in zip(samples, self.volumes(samples, generator), strict=True):
+        volumes_of = self.volumes(samples, generators)
+        for sample, volumes, generator in zip(
+            samples, volumes_of, generators or [None] * len(samples), strict=True
+        ):
             jitter = _draw((len(sample.rays), 2), generator, sample.images) if self.training else None
             with torch.autocast(sample.images.device.type, enabled=False):
                 renderings.append(self._render(volumes, sample, sample.rays, jitter))
         return renderings
 
     def volumes(
-        self, samples: Sequence[MultiViewSample], generator: torch.Generator | None = None
+        self, samples: Sequence[MultiViewSample], generators: Sequence[torch.Generator] | None = None
     ) -> list[SceneVolumes]:
         """The three volumes of each sample. In evaluation too, half of the patches are masked.
 
@@ -104,7 +108,13 @@ class SpaPretraining(nn.Module):
         if not samples:
             raise ValueError("no samples: give at least one MultiViewSample")
         images = torch.cat([sample.images for sample in samples])
-        noise = _draw((len(images), self.img_backbone.grid**2), generator, images)
+        patches = self.img_backbone.grid**2
+        noise = torch.cat(
+            [
+                _draw((len(sample.images), patches), generator, images)
+                for sample, generator in zip(samples, generators or [None] * len(samples), strict=True)
+            ]
+        )
         maps = self.img_backbone(images, noise).split([len(sample.images) for sample in samples])
         with torch.autocast(images.device.type, enabled=False):
             features = self.view_transform(maps, samples)
@@ -164,7 +174,7 @@ class SpaPretraining(nn.Module):
         self.eval()
         try:
             if volumes is None:
-                volumes = self.volumes([sample], torch.Generator().manual_seed(0))[0]
+                volumes = self.volumes([sample], [torch.Generator().manual_seed(0)])[0]
             rays = image_rays(intrinsics, world_to_camera, size, sample.box)
             parts = [
                 self._render(volumes, sample, rays[start : start + chunk], None)

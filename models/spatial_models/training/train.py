@@ -95,7 +95,7 @@ def main(cfg: DictConfig) -> None:
     loaders = {"batch_size": cfg.batch_size, "num_workers": cfg.workers, "drop_last": True}
     loader = DataLoader(train, shuffle=True, **loaders)
     module = build(cfg, train, words, len(loader) * cfg.trainer.max_epochs)
-    keep = ModelCheckpoint(out, save_last=True, every_n_train_steps=200, save_top_k=0)
+    keep = ModelCheckpoint(out, "last", enable_version_counter=False, every_n_train_steps=200)
     trainer = L.Trainer(
         **cfg.trainer,
         default_root_dir=out,

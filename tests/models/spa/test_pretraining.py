@@ -85,7 +85,7 @@ def targets(samples) -> list[torch.Tensor]:
 
 def test_every_parameter_trains(model, make_sample) -> None:
     samples = [make_sample((32, 32), seed=1), make_sample((32, 32), seed=2, rays=7)]
-    renderings = model(samples, seeded())
+    renderings = model(samples, [seeded()] * len(samples))
     assert [len(r.rgb) for r in renderings] == [20, 7]
     terms = model.losses(renderings, samples, targets(samples))
     assert set(terms) == {"colour", "depth", "sdf", "free_space", "eikonal", "semantic"}
@@ -102,7 +102,7 @@ def test_a_few_steps_on_one_sample_lower_the_loss(model, make_sample) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     totals = []
     for _ in range(20):
-        terms = model.losses(model([sample], seeded()), [sample], targets([sample]))
+        terms = model.losses(model([sample], [seeded()]), [sample], targets([sample]))
         total = LossWeights().total(terms)
         optimiser.zero_grad()
         total.backward()
@@ -113,18 +113,18 @@ def test_a_few_steps_on_one_sample_lower_the_loss(model, make_sample) -> None:
 
 def test_the_generator_decides_masks_and_samples(model, make_sample) -> None:
     sample = make_sample((32, 32))
-    a, b, c = (model([sample], seeded(s))[0] for s in (5, 5, 6))
+    a, b, c = (model([sample], [seeded(s)])[0] for s in (5, 5, 6))
     assert torch.equal(a.rgb, b.rgb) and not torch.equal(a.start, c.start)
     model.eval()
-    a, c = (model([sample], seeded(s))[0] for s in (5, 6))
+    a, c = (model([sample], [seeded(s)])[0] for s in (5, 6))
     assert not torch.equal(a.rgb, c.rgb)  # masked in evaluation too
 
 
 def test_scenes_of_a_batch_do_not_touch_each_other(model, make_sample) -> None:
     samples = [make_sample((32, 32), seed=s) for s in (1, 2)]
     model.eval()
-    together = model(samples, seeded())  # the masks of the first views are the same
-    alone = model([samples[0]], seeded())
+    together = model(samples, [seeded()] * len(samples))  # the masks of the first views are the same
+    alone = model([samples[0]], [seeded()])
     torch.testing.assert_close(together[0].rgb, alone[0].rgb, rtol=1e-4, atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_recomputing_changes_nothing_but_memory(model, make_sample) -> None:
 
     def gradients() -> list[torch.Tensor]:
         model.zero_grad()
-        terms = model.losses(model([sample], seeded()), [sample], targets([sample]))
+        terms = model.losses(model([sample], [seeded()]), [sample], targets([sample]))
         LossWeights().total(terms).backward()
         return [p.grad.clone() for p in model.parameters()]
 
@@ -145,7 +145,7 @@ def test_recomputing_changes_nothing_but_memory(model, make_sample) -> None:
 def test_autocast_reaches_the_image_branch_alone(model, make_sample) -> None:
     sample = make_sample((32, 32))
     with torch.autocast("cpu", torch.bfloat16):
-        rendering = model([sample], seeded())[0]
+        rendering = model([sample], [seeded()])[0]
         terms = model.losses([rendering], [sample])
     assert {rendering.rgb.dtype, rendering.sdf.dtype, rendering.semantic.dtype} == {torch.float32}
     assert all(term.dtype == torch.float32 for term in terms.values())
@@ -159,7 +159,7 @@ def test_images_of_views_and_of_other_cameras(model, make_sample) -> None:
     assert whole.depth.shape == whole.opacity.shape == (32, 32)
     torch.testing.assert_close(whole.rgb, parts.rgb)  # deterministic, however it is cut
     assert model.training and whole.rgb.min() >= 0 and whole.rgb.max() <= 1
-    volumes = model.eval().volumes([sample], seeded())[0]
+    volumes = model.eval().volumes([sample], [seeded()])[0]
     small = model.render_camera(
         sample, sample.intrinsics[0], sample.world_to_camera[0], (5, 9), volumes=volumes
     )
@@ -172,7 +172,7 @@ def test_a_pixel_of_an_image_is_its_ray(model, make_sample) -> None:
     sample = make_sample((32, 32))
     model.eval()
     image = model.render_image(sample, 0)
-    (rendering,) = model([sample], seeded())
+    (rendering,) = model([sample], [seeded()])
     first = sample.rays.view == 0
     u, v = sample.rays.pixel[first].long().T
     torch.testing.assert_close(image.rgb[:, v, u].T, rendering.rgb[first], rtol=1e-4, atol=1e-5)
