@@ -21,17 +21,10 @@ from std_srvs.srv import Trigger
 
 from . import qos
 from .latency_probe import ChunkTiming, LatencyProbe
+from .requests import REPLY_TIMEOUT, NoAnswer, Requests
 
-REPLY_TIMEOUT = 30.0
-"""How long a server may take to answer, and be silent while it obeys an instruction [s, real time]."""
 CANCEL_TIMEOUT = 5.0
 """How long a server may take to answer when nobody waits for the outcome any more [s, real time]."""
-ASK_AGAIN = 5.0
-"""A request that was not answered for so long is sent again [s, real time]."""
-
-
-class NoAnswer(RuntimeError):
-    """A node that should have answered did not."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +58,7 @@ class EpisodeClient:
         self._probe = LatencyProbe(self._node)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._requests = Requests(self._executor, self._closing)
         self._thread = threading.Thread(target=self._spin, name="episode_client", daemon=True)
         self._thread.start()
 
@@ -112,7 +106,7 @@ class EpisodeClient:
             NoAnswer: the simulation does not answer or refuses.
         """
         request = ResetScene.Request(seed=seed, task=task)
-        response: Any = self._ask(lambda: self._reset.call_async(request), "sim/reset").result()
+        response: Any = self._requests.ask(lambda: self._reset.call_async(request), "sim/reset").result()
         if not response.success:
             raise NoAnswer(f"sim/reset refused seed {seed}, task {task!r}: {response.message}")
         if self._motion is not None and self._motion.state == MotionStatus.FAULT:
@@ -121,7 +115,7 @@ class EpisodeClient:
 
     def _clear_fault(self) -> None:
         """What a person does after looking at the arm; here the scene it got stuck in is gone."""
-        self._ask(lambda: self._motion_reset.call_async(Trigger.Request()), "motion_node/reset")
+        self._requests.ask(lambda: self._motion_reset.call_async(Trigger.Request()), "motion_node/reset")
         deadline = time.monotonic() + REPLY_TIMEOUT
         while self._motion is not None and self._motion.state in (MotionStatus.FAULT, MotionStatus.DISARMED):
             if time.monotonic() > deadline:
@@ -159,10 +153,12 @@ class EpisodeClient:
             return sent[-1]
 
         try:
-            handle: Any = self._ask(send, "follow_instruction").result()
+            handle: Any = self._requests.ask(send, "follow_instruction").result()
             if not handle.accepted:
                 raise NoAnswer(f"{instruction!r} was rejected; the log of instruction_node says why")
-            return self._wait(handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news).result
+            return self._requests.wait(
+                handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news
+            ).result
         except BaseException:
             if sent and not self._closing.is_set():
                 self._cancel(sent[-1])
@@ -171,9 +167,9 @@ class EpisodeClient:
     def _cancel(self, sent: Future) -> None:
         # Also when the answer to the goal is still on its way: the server may have accepted it.
         with suppress(NoAnswer):
-            handle = self._wait(sent, CANCEL_TIMEOUT, "follow_instruction")
+            handle = self._requests.wait(sent, CANCEL_TIMEOUT, "follow_instruction")
             if handle.accepted:
-                self._wait(handle.cancel_goal_async(), CANCEL_TIMEOUT, "follow_instruction")
+                self._requests.wait(handle.cancel_goal_async(), CANCEL_TIMEOUT, "follow_instruction")
 
     def verdict(self) -> SimState:
         """Return the next state of the simulated scene, so one that is later than everything before the call.
@@ -196,37 +192,6 @@ class EpisodeClient:
         """
         if self._closing.wait(seconds):
             raise NoAnswer("closed")
-
-    def _ask(self, send: Callable[[], Future], what: str) -> Future:
-        """Send a request until it is answered: an answer is lost while the server has not discovered this client.
-
-        Raises:
-            NoAnswer: none comes, or closed meanwhile.
-        """
-        for _ in range(round(REPLY_TIMEOUT / ASK_AGAIN)):
-            with suppress(NoAnswer):
-                # In the executor's thread: rclpy ignores an answer that comes before the request has been written down.
-                future = self._wait(self._executor.create_task(send), ASK_AGAIN, what)
-                self._wait(future, ASK_AGAIN, what)
-                return future
-            if self._closing.is_set():
-                break
-        raise NoAnswer(f"no answer from {what} within {REPLY_TIMEOUT:g} s")
-
-    def _wait(self, future: Future, timeout: float, what: str, news: threading.Event | None = None) -> Any:
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        deadline = time.monotonic() + timeout
-        while not done.wait(0.05):
-            if news is not None and news.is_set():
-                # As long as it reports, it may take its time: on a slow machine simulated seconds are long.
-                news.clear()
-                deadline = time.monotonic() + timeout
-            if self._closing.is_set():
-                raise NoAnswer(f"closed while waiting for {what}")
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"no answer from {what} within {timeout:g} s")
-        return future.result()
 
     def _on_sim_state(self, message: SimState) -> None:
         with self._changed:
