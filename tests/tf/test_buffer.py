@@ -1,8 +1,12 @@
 """Rules of a transform buffer, the same for both back ends; pytransform3d is the oracle for the arithmetic."""
 
+import threading
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pytransform3d.transform_manager import (
     NumpyTimeseriesTransform,
     TemporalTransformManager,
@@ -11,7 +15,7 @@ from pytransform3d.transform_manager import (
 from pytransform3d.transformations import transform_from_pq
 from rclpy.duration import Duration
 from rclpy.time import Time
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 SECOND = 1_000_000_000
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
@@ -96,6 +100,81 @@ def test_interpolation_of_opposite_quaternions_takes_the_short_way(buffer):
     put(buffer, "a", "b", q=-np.asarray(about_z(0.3)), seconds=2.0)
     rotation = matrix(buffer.lookup_transform("a", "b", at(1.5)))[:3, :3]
     np.testing.assert_allclose(Rotation.from_matrix(rotation).as_rotvec(), [0, 0, 0.2], atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_moving_chain_agrees_with_oracle(tf, data):
+    """Eight edges, each with stamps of its own, some static: SciPy interpolates each edge, pytransform3d composes."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    buffer, edges = tf.Buffer(), []
+    for i in range(8):
+        stamps = np.sort(rng.choice(np.arange(1_000, 4_000), 4, replace=False)) / 1000.0
+        stamps[0], stamps[-1] = 1.0, 4.0
+        poses = [(rng.normal(size=3), Rotation.random(None, rng)) for _ in stamps]
+        still = rng.random() < 0.25
+        for stamp, (t, r) in zip(stamps, poses, strict=True):
+            put(
+                buffer,
+                f"f{i}",
+                f"f{i + 1}",
+                t,
+                r.as_quat() * rng.choice([-1, 1]),
+                static=still,
+                seconds=stamp,
+            )
+        edges.append((stamps, poses, still))
+    when = data.draw(st.integers(1_000_000_000, 4_000_000_000)) / SECOND
+    oracle = TransformManager()
+    for i, (stamps, poses, still) in enumerate(edges):
+        t, r = poses[-1]
+        if not still:
+            moves = np.array([t for t, _ in poses])
+            t = np.array([np.interp(when, stamps, column) for column in moves.T])
+            r = Slerp(stamps, Rotation.concatenate([r for _, r in poses]))(when)
+        q = r.as_quat()
+        oracle.add_transform(f"f{i + 1}", f"f{i}", transform_from_pq([*t, q[3], *q[:3]]))
+    a, b = (f"f{data.draw(st.integers(0, 8))}" for _ in range(2))
+    found = matrix(buffer.lookup_transform(a, b, at(when)))
+    np.testing.assert_allclose(found, oracle.get_transform(b, a), atol=1e-6)
+
+
+def test_slightly_unnormalised_quaternions_do_not_add_up(buffer):
+    for i in range(8):
+        put(buffer, f"f{i}", f"f{i + 1}", (1, 0, 0), (0, 0, 0, 1.0009), static=True)
+    q = buffer.lookup_transform("f0", "f8", Time()).transform.rotation
+    assert np.linalg.norm([q.x, q.y, q.z, q.w]) == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(
+        matrix(buffer.lookup_transform("f8", "f0", Time()))[:3, 3], [-8, 0, 0], atol=1e-6
+    )
+
+
+def test_errors_name_frames_and_times(tf, buffer):
+    for s in (1.0, 2.0):
+        put(buffer, "world", "hand", seconds=s)
+    put(buffer, "hand", "camera", static=True)
+    for s in (0.5, 2.5):
+        with pytest.raises(tf.ExtrapolationException, match=r"2\.0|1\.0|0\.5|2\.5"):
+            buffer.lookup_transform("world", "camera", at(s))
+
+
+def test_writers_and_readers_do_not_disturb_each_other(tf, buffer):
+    """Each stamp has one true pose; whatever a reader gets must be that one."""
+    put(buffer, "world", "hand", (0, 0, 0), seconds=1.0)
+
+    def write():
+        for i in range(1, 2000):
+            put(buffer, "world", "hand", (i * 0.01, 0, 0), seconds=1.0 + i * 0.01)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    wrong = 0
+    while writer.is_alive():
+        found = buffer.lookup_transform("world", "hand", Time())
+        stamp = found.header.stamp.sec + 1e-9 * found.header.stamp.nanosec
+        wrong += abs(found.transform.translation.x - (stamp - 1.0)) > 1e-6
+    writer.join()
+    assert not wrong
 
 
 def test_no_extrapolation(tf, buffer):

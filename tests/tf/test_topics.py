@@ -70,6 +70,29 @@ def test_late_listener_gets_the_full_static_set(graph):
     listener.unregister()
 
 
+def test_a_corrected_static_transform_replaces_the_first(graph):
+    """A calibration that is published again counts, for those who listen already and for those who come late."""
+    broadcaster = StaticTransformBroadcaster(graph.sender)
+    early, late = Buffer(), Buffer()
+    listeners = [TransformListener(early, graph.receiver)]
+    broadcaster.sendTransform(message("hand", "camera", 0.1))
+    broadcaster.sendTransform(message("world", "base", 1.0))
+
+    def x(buffer):
+        if not buffer.can_transform("hand", "camera", Time()):
+            return None
+        return buffer.lookup_transform("hand", "camera", Time()).transform.translation.x
+
+    graph.until(lambda: x(early) == 0.1)
+    broadcaster.sendTransform(message("hand", "camera", 0.2))
+    graph.until(lambda: x(early) == 0.2)
+    listeners.append(TransformListener(late, graph.receiver))
+    graph.until(lambda: x(late) == 0.2)
+    assert late.can_transform("world", "base", Time())
+    for listener in listeners:
+        listener.unregister()
+
+
 def test_moving_transforms_arrive(graph):
     buffer = Buffer()
     listener = TransformListener(buffer, graph.receiver)
@@ -104,7 +127,16 @@ def test_backward_clock_jump_clears_moving_transforms(graph):
     source.buffer.set_transform_static(message("hand", "camera"), "test")
     tell(101)
     assert source.buffer.can_transform("world", "hand", Time(seconds=99))
+    assert source.buffer.ignored == 0
     tell(3)
     assert not source.buffer.can_transform("world", "hand", Time())
     assert source.buffer.can_transform("hand", "camera", Time())
+    # What was sent before the jump and comes after it must not make everything new look old.
+    source.buffer.set_transform(message("world", "hand", seconds=101), "test")
+    assert source.buffer.ignored == 1 and not source.buffer.can_transform("world", "hand", Time())
+    source.buffer.set_transform(message("world", "hand", seconds=3), "test")
+    assert source.buffer.can_transform("world", "hand", Time(seconds=3))
+    tell(500)
+    source.buffer.set_transform(message("world", "hand", seconds=500), "test")
+    assert source.buffer.can_transform("world", "hand", Time(seconds=500)), "a jump ahead loses nothing"
     source.close()

@@ -1,8 +1,9 @@
 """The transform seam: tf2_ros where it is installed, else a light stand-in with the same names and the same rules.
 
 Look-ups interpolate and never extrapolate; ``Time()`` asks for the latest common time; samples are kept for 10 s. Both
-back ends pass the same tests. Use :class:`TransformSource` in a node: its buffer also forgets the past when simulated
-time jumps back, which the Python tf2_ros leaves to its caller.
+back ends pass the same tests. The broadcaster of static transforms is always ours: the Python one of tf2_ros keeps the
+first transform of a frame and silently drops corrected ones. Use :class:`TransformSource` in a node: its buffer also
+forgets the past when simulated time jumps back, which the Python tf2_ros leaves to its caller.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
+
+from .light import StaticTransformBroadcaster
 
 if TYPE_CHECKING or find_spec("tf2_ros") is None:
     from .exceptions import (
@@ -22,7 +26,7 @@ if TYPE_CHECKING or find_spec("tf2_ros") is None:
         LookupException,
         TransformException,
     )
-    from .light import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
+    from .light import Buffer, TransformBroadcaster, TransformListener
 
     BACK_END = "light"
 else:
@@ -32,7 +36,6 @@ else:
         ExtrapolationException,
         InvalidArgumentException,
         LookupException,
-        StaticTransformBroadcaster,
         TransformBroadcaster,
         TransformException,
         TransformListener,
@@ -41,13 +44,37 @@ else:
     BACK_END = "tf2_ros"
 
 ANY_BACKWARD_JUMP = Duration(nanoseconds=-1)
+#: A moving transform that claims to be from this far ahead of the node's clock [ns] is from before a jump back.
+FUTURE_NS = 1_000_000_000
+
+
+class PresentBuffer(Buffer):
+    """A buffer that ignores what is stamped far ahead of a node's clock, and counts it in :attr:`ignored`.
+
+    After simulated time has been set back, messages from before are still on their way. A single one would make the
+    buffer take everything that follows for too old to keep.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._clock = node.get_clock()
+        self.ignored = 0
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Store a moving transform unless it is from the future."""
+        stamp, now = transform.header.stamp, self._clock.now().nanoseconds
+        # Before the first message on /clock, simulated time is 0 and tells nothing.
+        if now and stamp.sec * 1_000_000_000 + stamp.nanosec - now > FUTURE_NS:
+            self.ignored += 1
+            return
+        super().set_transform(transform, authority)
 
 
 class TransformSource:
     """A buffer that follows /tf and /tf_static for as long as this object lives."""
 
     def __init__(self, node: Node) -> None:
-        self.buffer = Buffer()
+        self.buffer = PresentBuffer(node)
         self._listener = TransformListener(self.buffer, node)
         threshold = JumpThreshold(min_forward=None, min_backward=ANY_BACKWARD_JUMP, on_clock_change=True)
         self._jump = node.get_clock().create_jump_callback(threshold, post_callback=self._forget)
@@ -68,6 +95,7 @@ __all__ = [
     "ExtrapolationException",
     "InvalidArgumentException",
     "LookupException",
+    "PresentBuffer",
     "StaticTransformBroadcaster",
     "TransformBroadcaster",
     "TransformException",

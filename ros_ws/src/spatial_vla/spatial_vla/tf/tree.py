@@ -43,7 +43,7 @@ class TransformTree:
         check_frame(child, "child")
         if parent == child:
             raise InvalidArgumentException(f"frame '{child}' cannot be its own parent")
-        _check_pose(child, pose)
+        pose = _checked(child, pose)
         with self._lock:
             track = self._tracks.get(child)
             if track is None or isinstance(track, StaticTrack) is not static:
@@ -151,13 +151,16 @@ def check_frame(name: str, role: str) -> None:
         )
 
 
-def _check_pose(child: str, pose: Pose) -> None:
+def _checked(child: str, pose: Pose) -> Pose:
+    """``pose`` with a quaternion of exactly unit length: along a chain, small deviations would multiply."""
     norm = math.sqrt(sum(c * c for c in pose.rotation))
     if not all(map(math.isfinite, pose.translation)) or not abs(norm - 1.0) < 1e-3:
         raise InvalidArgumentException(
             f"transform of '{child}' is unusable: translation {pose.translation}, quaternion {pose.rotation}; "
             "expected finite numbers and a unit quaternion (x, y, z, w)"
         )
+    x, y, z, w = pose.rotation
+    return Pose(pose.translation, (x / norm, y / norm, z / norm, w / norm))
 
 
 def _refuse_loop(frame: str, visited: dict[str, Pose] | dict[str, int | None] | set[str]) -> None:
