@@ -43,7 +43,7 @@ class Args:
     """hand-eye samples per rig"""
     views: int = 25
     """views per rig for the intrinsics"""
-    pixel_noise: float = 0.15
+    pixel_noise: float = 0.1
     """of a corner, per axis [px]; rendered images give 0.03 to 0.1"""
     robot_noise_mm: float = 0.1
     """of the robot's pose, per axis"""

@@ -35,6 +35,14 @@ def test_camera_info_is_what_ros_reads(camera, tmp_path):
     np.testing.assert_array_equal(found.distortion, camera.distortion)
 
 
+def test_the_covariance_survives(camera, tmp_path):
+    known = CalibratedCamera(camera.pinhole, camera.distortion, covariance=np.diag(np.arange(9.0)))
+    write_camera_info(tmp_path / "c.yaml", "c", known)
+    np.testing.assert_array_equal(read_camera_info(tmp_path / "c.yaml")[1].covariance, known.covariance)
+    write_camera_info(tmp_path / "c.yaml", "c", camera)
+    assert read_camera_info(tmp_path / "c.yaml")[1].covariance is None
+
+
 def test_a_wide_lens_keeps_its_eight_coefficients(camera, tmp_path):
     wide = CalibratedCamera(camera.pinhole, np.arange(8) / 100, "rational_polynomial")
     write_camera_info(tmp_path / "c.yaml", "wide", wide)

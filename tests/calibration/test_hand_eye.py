@@ -1,10 +1,12 @@
 """Hand-eye: exact data give the exact pose, noisy data one within the stated bound, and bad data an explanation."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from spatial_vla.calibration import BoardPose, CalibrationError, Sample, calibrate_hand_eye
+from spatial_vla.calibration import CalibrationError, Sample, board_pose, calibrate_hand_eye
 from spatial_vla.geometry import SE3, rotvec_to_matrix
 
 SETUPS = ["eye-in-hand", "eye-to-hand"]
@@ -67,6 +69,28 @@ def test_a_slightly_moving_robot_is_noticed(make_samples):
     assert report.rejected == ("03",) and error(report.camera, rig.camera_pose)[0] < 1.0
 
 
+def test_unsure_intrinsics_widen_the_bound_as_far_as_they_move_the_result(make_samples):
+    """A centre that is 1 px off moves the camera by what the bound allows for a centre known to 1 px."""
+    rig, _ = make_samples("eye-in-hand")
+    rng = np.random.default_rng(0)
+    corners = [rig.corners(i, rng, 0.05) for i in range(15)]
+    unsure = np.zeros((9, 9))
+    unsure[2, 2] = 1.0
+    off = replace(rig.camera, pinhole=replace(rig.camera.pinhole, cx=rig.camera.pinhole.cx + 1.0))
+
+    def calibrated(camera):
+        views = [board_pose(c, camera) for c in corners]
+        samples = [Sample("", g, v) for g, v in zip(rig.grippers, views, strict=True)]
+        return calibrate_hand_eye(samples, "eye-in-hand")
+
+    sure, moved = calibrated(rig.camera), calibrated(off)
+    wide = calibrated(replace(rig.camera, covariance=unsure))
+    extra = wide.covariance - sure.covariance
+    turn = Rotation.from_matrix(moved.camera.rotation @ sure.camera.rotation.T).as_rotvec()
+    step = np.concatenate((moved.camera.translation - sure.camera.translation, turn))
+    np.testing.assert_allclose(np.sqrt(np.diag(extra)), np.abs(step), rtol=0.15, atol=1e-4)
+
+
 def test_left_out_errors_are_those_of_views_never_used(make_samples):
     """The stated error of views left out, against views that the calibration never saw."""
     _, samples = make_samples("eye-in-hand", 60)
@@ -106,7 +130,7 @@ def test_rotations_that_determine_nothing_are_refused(axis, largest, named, make
     turned = []
     for sample, angle in zip(samples, np.linspace(0.0, largest, len(samples)), strict=True):
         turn = rotvec_to_matrix(np.array(axis) / np.linalg.norm(axis) * angle)
-        view = BoardPose(SE3(turn.T, np.array([0, 0, 0.5])), sample.view.information, sample.view.residuals)
+        view = replace(sample.view, camera_from_board=SE3(turn.T, np.array([0, 0, 0.5])))
         turned.append(Sample(sample.name, SE3(turn, np.array([0.4, 0.0, 0.5])), view))
     with pytest.raises(CalibrationError, match=named):
         calibrate_hand_eye(turned, "eye-in-hand")

@@ -35,6 +35,9 @@ def test_stated_deviations_are_those_of_repeated_calibrations(board, camera):
     errors = np.array([r.camera.pinhole.fx - camera.pinhole.fx for r in reports])
     stated = np.array([r.deviations[0] for r in reports])
     assert 0.4 < np.sqrt(np.mean((errors / stated) ** 2)) < 2.0
+    for report in reports:  # OpenCV's own deviations are those of our covariance
+        ours = np.sqrt(np.diag(report.camera.covariance))[:4]
+        np.testing.assert_allclose(ours, report.deviations, rtol=0.05)
 
 
 def test_a_wrong_view_is_left_out_and_the_result_is_as_without_it(board, camera):

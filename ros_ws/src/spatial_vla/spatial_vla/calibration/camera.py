@@ -26,11 +26,13 @@ class CalibratedCamera:
         pinhole: size and focal lengths of the undistorted projection with the same K.
         distortion: coefficients (5,) or (8,) in OpenCV's order.
         model: "plumb_bob" or "rational_polynomial".
+        covariance: (4 + n, 4 + n) of fx, fy, cx, cy and the coefficients; zero if not known.
     """
 
     pinhole: PinholeCamera
     distortion: Array
     model: str = "plumb_bob"
+    covariance: Array | None = None
 
     def __post_init__(self) -> None:
         if self.model not in DISTORTION_MODELS:
@@ -56,12 +58,17 @@ class CalibratedCamera:
         )
         return np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
 
-    def projection_slope(self, points: Array) -> Array:
-        """How pixels move with points (n, 3) in the optical frame: (n, 2, 3) [px/m]."""
+    def projection_slopes(self, points: Array) -> tuple[Array, Array]:
+        """How pixels move with points (n, 3) in the optical frame, (n, 2, 3) [px/m], and with the intrinsics.
+
+        The second has shape (n, 2, 4 + coefficients), in the order of :attr:`covariance`.
+        """
         _, jacobian = cv2.projectPoints(
             np.asarray(points, np.float64), np.zeros(3), np.zeros(3), self.pinhole.K, self.distortion
         )
-        return np.asarray(jacobian, dtype=np.float64)[:, 3:6].reshape(-1, 2, 3)
+        columns = np.asarray(jacobian, dtype=np.float64).reshape(len(points), 2, -1)
+        # OpenCV's order: rotation, translation, focal lengths, centre, distortion.
+        return columns[:, :, 3:6], columns[:, :, 6:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +80,15 @@ class BoardPose:
         information: (6, 6) of (translation of the board's origin [m], rotation vector [rad]), both along the axes of
             the optical frame, for corners that are known to 1 px; its inverse is the covariance.
         residuals: (n, 2) of the corners [px].
+        intrinsics_slope: (6, k) of the pose, as in ``information``, with the camera's intrinsics.
+        intrinsics_covariance: (k, k) of the camera.
     """
 
     camera_from_board: SE3
     information: Array
     residuals: Array
+    intrinsics_slope: Array
+    intrinsics_covariance: Array
 
     @property
     def rms(self) -> float:
@@ -105,11 +116,15 @@ def board_pose(corners: Corners, camera: CalibratedCamera) -> BoardPose:
 def _described(pose: SE3, corners: Corners, camera: CalibratedCamera) -> BoardPose:
     seen = pose.apply(corners.points)
     residuals = camera.project(seen) - corners.pixels
-    slope = camera.projection_slope(seen)
+    slope, intrinsics = camera.projection_slopes(seen)
+    k = intrinsics.shape[2]
     arm = seen - pose.translation
     turning = np.einsum("nij,njk->nik", slope, -skew(arm))
     jacobian = np.concatenate((slope, turning), axis=2).reshape(-1, 6)
-    return BoardPose(pose, jacobian.T @ jacobian, residuals)
+    information = jacobian.T @ jacobian
+    shift = -np.linalg.solve(information, jacobian.T @ intrinsics.reshape(-1, k))
+    covariance = np.zeros((k, k)) if camera.covariance is None else camera.covariance
+    return BoardPose(pose, information, residuals, np.asarray(shift, np.float64), covariance)
 
 
 def _matrix(rotation_vector: NDArray) -> Array:

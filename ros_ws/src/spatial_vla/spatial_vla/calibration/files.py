@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ..geometry import SE3, PinholeCamera
 from .camera import CalibratedCamera
 from .errors import CalibrationError
+
+#: Entry of a camera_info YAML with the covariance of fx, fy, cx, cy and the distortion coefficients.
+COVARIANCE = "intrinsics_covariance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +93,13 @@ def write_easy_handeye(path: Path, name: str, transform: StaticTransform, base: 
 
 
 def write_camera_info(path: Path, name: str, camera: CalibratedCamera) -> None:
-    """Write the YAML of ROS's camera_info_manager for a monocular camera (no rectifying rotation)."""
+    """Write the YAML of ROS's camera_info_manager for a monocular camera (no rectifying rotation).
+
+    The covariance goes into an entry of our own, which other readers pass over.
+    """
     pinhole = camera.pinhole
     projection = np.hstack((pinhole.K, np.zeros((3, 1))))
+    extra = {} if camera.covariance is None else {COVARIANCE: _matrix(camera.covariance)}
     write_yaml(
         path,
         {
@@ -104,6 +111,7 @@ def write_camera_info(path: Path, name: str, camera: CalibratedCamera) -> None:
             "distortion_coefficients": _matrix(camera.distortion.reshape(1, -1)),
             "rectification_matrix": _matrix(np.eye(3)),
             "projection_matrix": _matrix(projection),
+            **extra,
         },
     )
 
@@ -116,7 +124,13 @@ def read_camera_info(path: Path) -> tuple[str, CalibratedCamera]:
     d = np.asarray(_entry(_entry(table, "distortion_coefficients", path), "data", path), dtype=np.float64)
     try:
         pinhole = PinholeCamera.from_K(*size, K)
-        camera = CalibratedCamera(pinhole, d, str(_entry(table, "distortion_model", path)))
+        count = 4 + len(np.ravel(d))
+        covariance = (
+            np.reshape(_values(table, COVARIANCE, count**2, path), (count, count))
+            if COVARIANCE in table
+            else None
+        )
+        camera = CalibratedCamera(pinhole, d, str(_entry(table, "distortion_model", path)), covariance)
     except ValueError as error:
         raise CalibrationError(f"{path}: {error}") from error
     return str(table.get("camera_name", "")), camera
@@ -173,7 +187,7 @@ def _entry(table: Any, key: str, path: Path) -> Any:
     return table[key]
 
 
-def _values(table: Mapping[str, Any], key: str, count: int, path: Path) -> ArrayLike:
+def _values(table: Mapping[str, Any], key: str, count: int, path: Path) -> NDArray[np.float64]:
     data = _entry(_entry(table, key, path), "data", path)
     if not isinstance(data, list) or len(data) != count:
         raise CalibrationError(f"{path}: {key}.data is {data!r}; expected {count} numbers, row by row")

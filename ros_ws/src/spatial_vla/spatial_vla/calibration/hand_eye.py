@@ -111,6 +111,8 @@ def _poses(samples: Sequence[Sample], setup: Setup, pixel_noise: float | None) -
         c=tuple(sample.view.camera_from_board for sample in samples),
         seen_covariance=np.array([noise**2 * np.linalg.inv(s.view.information) for s in samples], np.float64),
         camera_on_gripper=setup == "eye-in-hand",
+        intrinsics_slope=np.array([s.view.intrinsics_slope for s in samples]),
+        intrinsics_covariance=samples[0].view.intrinsics_covariance,
     )
 
 

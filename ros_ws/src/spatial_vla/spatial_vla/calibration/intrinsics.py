@@ -8,7 +8,7 @@ that was covered.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -29,6 +29,8 @@ FLAGS = {
     "normal": cv2.CALIB_FIX_K3,
     "wide": cv2.CALIB_RATIONAL_MODEL,
 }
+#: Which of fx, fy, cx, cy, k1, k2, p1, p2, k3, k4, k5, k6 are fitted.
+FREE = {"none": range(4), "normal": range(8), "wide": range(12)}
 #: A view whose error is this many times the median of all views is left out.
 OUTLIER = 3.0
 #: Views that no calibration can do without.
@@ -144,7 +146,28 @@ def _fit(views: Sequence[Corners], size: tuple[int, int], lens: Lens) -> _Fit:
         raise CalibrationError(f"OpenCV could not fit the views: {str(error).strip()}") from error
     model, count = ("rational_polynomial", 8) if lens == "wide" else ("plumb_bob", 5)
     camera = CalibratedCamera(PinholeCamera.from_K(*size, K), _plain(d)[:count], model)
+    camera = replace(camera, covariance=_covariance(views, camera, lens))
     return _Fit(camera, float(rms), _plain(deviations)[:4], _plain(errors))
+
+
+def _covariance(views: Sequence[Corners], camera: CalibratedCamera, lens: Lens) -> Array:
+    """Covariance of the intrinsics with the boards' poses integrated out; zero for what was not fitted."""
+    free = FREE[lens]
+    information, squares, count = np.zeros((len(free), len(free))), 0.0, 0
+    for view in views:
+        pose = board_pose(view, camera)
+        seen = pose.camera_from_board.apply(view.points)
+        _, slope = camera.projection_slopes(seen)
+        slope = slope.reshape(-1, slope.shape[2])
+        # What of the intrinsics' effect the board's pose cannot make up for.
+        shift = pose.intrinsics_slope
+        lost = (slope.T @ slope - shift.T @ pose.information @ shift)[np.ix_(free, free)]
+        information += lost
+        squares, count = squares + float(np.sum(pose.residuals**2)), count + 2 * len(view.points)
+    variance = squares / max(count - 6 * len(views) - len(free), 1)
+    covariance = np.zeros((4 + len(camera.distortion),) * 2)
+    covariance[np.ix_(free, free)] = variance * np.linalg.inv(information)
+    return covariance
 
 
 def _plain(values: Any) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,28 @@ class Poses:
         c: camera_from_board.
         seen_covariance: (n, 6, 6) of ``c``: translation [m] and rotation vector [rad], optical axes.
         camera_on_gripper: True for eye-in-hand.
+        intrinsics_slope: (n, 6, k) of ``c`` with the camera's intrinsics, whose error all samples share.
+        intrinsics_covariance: (k, k).
     """
 
     a: Sequence[SE3]
     c: Sequence[SE3]
     seen_covariance: Array
     camera_on_gripper: bool
+    intrinsics_slope: Array
+    intrinsics_covariance: Array
 
     def subset(self, chosen: NDArray) -> Poses:
         """The samples that a mask (n,) or indices choose."""
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         a, c = [self.a[int(i)] for i in index], [self.c[int(i)] for i in index]
-        return Poses(a, c, self.seen_covariance[index], self.camera_on_gripper)
+        return replace(
+            self,
+            a=a,
+            c=c,
+            seen_covariance=self.seen_covariance[index],
+            intrinsics_slope=self.intrinsics_slope[index],
+        )
 
     def residuals(self, x: SE3, z: SE3) -> Array:
         """(n, 6): board expected minus board seen, translation [m] and rotation vector [rad], optical axes."""
@@ -130,7 +140,12 @@ def refine(poses: Poses, x: SE3, z: SE3) -> Refined:
     freedom = max(len(jacobian) - 12 - 2, 1)
     rest = _whitened(poses.covariances(x, noise), poses.residuals(x, z).reshape(-1, 1))
     excess = max(1.0, float(np.sum(rest**2)) / (freedom + 2))
-    return Refined(x, z, excess * np.linalg.inv(whitened.T @ whitened), noise, freedom)
+    covariance = np.linalg.inv(whitened.T @ whitened)
+    # Wrong intrinsics shift all samples in concert, which their scatter cannot show.
+    slope = poses.intrinsics_slope.reshape(len(jacobian), -1)
+    shift = covariance @ whitened.T @ _whitened(poses.covariances(x, noise), slope)
+    common = shift @ poses.intrinsics_covariance @ shift.T
+    return Refined(x, z, np.asarray(excess * covariance + common, np.float64), noise, freedom)
 
 
 def _noise_at_first(residuals: Array) -> tuple[float, float]:
