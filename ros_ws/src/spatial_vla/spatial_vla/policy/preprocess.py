@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import SE3, PinholeCamera
+from ..geometry.ego3d import by_patch
 
 
 def encoder_image(rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
@@ -36,13 +37,6 @@ def cell_pixels(size: int, patch: int, cells: int) -> NDArray[np.int64]:
     """
     stride = patch // round(cells**0.5)
     return np.arange(stride // 2, size, stride)
-
-
-def by_patch(image: NDArray, side: int) -> NDArray:
-    """Sub-cell image (rows * side, cols * side, ...) to (rows * cols, side * side, ...), both row-major."""
-    rows, cols = image.shape[0] // side, image.shape[1] // side
-    split = image.reshape(rows, side, cols, side, *image.shape[2:]).swapaxes(1, 2)
-    return split.reshape(rows * cols, side * side, *image.shape[2:])
 
 
 def cell_points(
