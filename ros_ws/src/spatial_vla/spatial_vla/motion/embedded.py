@@ -57,8 +57,8 @@ class EmbeddedBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Joint output; the workspace boxes are checked, collisions are not."""
-        return Capabilities("embedded", joint_output=True, collision_checking=False)
+        """Joint output; workspace boxes and collisions of the robot with itself are checked, others are not."""
+        return Capabilities("embedded", joint_output=True, collision_checking=self._guard.checks_collisions)
 
     def anchor(self, q: Array) -> None:
         """Start at rest from ``q`` (n,) [rad]; its elbow posture is the one to keep.

@@ -6,6 +6,7 @@ import numpy as np
 
 from .limits import MotionLimits
 from .robot_model import RobotModel
+from .self_collision import SelfCollision
 from .stop_ramp import JointMotion, StopRamp
 
 #: The tool centre point is steered to stay in its box; this far outside [m] the guard stops it.
@@ -26,6 +27,8 @@ class OutputGuard:
         margin = np.array([[WORKSPACE_MARGIN], *([0.0] for _ in limits.body_frames)])
         self._box_lower = np.array([box.lower for box in boxes]) - margin
         self._box_upper = np.array([box.upper for box in boxes]) + margin
+        clearance = limits.self_clearance
+        self._collision = SelfCollision(model, clearance) if clearance >= 0.0 else None
 
     def violation(self, state: JointMotion, ramp: StopRamp) -> str:
         """The limit that ``state``, or stopping from it by ``ramp``, would break; empty when none."""
@@ -41,7 +44,23 @@ class OutputGuard:
             return f"{names[int(np.argmax(fast))]} velocity limit"
         if np.any(np.abs(state.ddq) > self._stop_acceleration + TOLERANCE):
             return f"{names[int(np.argmax(np.abs(state.ddq) - self._stop_acceleration))]} acceleration limit"
-        return self.outside_workspace(state.q) or self.outside_workspace(ramp.at(ramp.duration).q)
+        end = ramp.at(ramp.duration).q
+        return (
+            self.outside_workspace(state.q)
+            or self.outside_workspace(end)
+            or self.self_collision(state.q)
+            or self.self_collision(end)
+        )
+
+    @property
+    def checks_collisions(self) -> bool:
+        """True if links are kept apart."""
+        return self._collision is not None
+
+    def self_collision(self, q: np.ndarray) -> str:
+        """Which links are too near to each other at ``q`` (n,); empty when none are."""
+        touching = self._collision.touching(q) if self._collision is not None else None
+        return f"self-collision: {touching[0]} and {touching[1]}" if touching else ""
 
     def outside_workspace(self, q: np.ndarray) -> str:
         """Which point of the arm is outside its box at ``q`` (n,); empty when none is."""

@@ -117,6 +117,7 @@ class MotionLimits:
         cartesian: limits of the commanded pose of the tool centre point.
         workspace: box for the tool centre point, base frame.
         body_box: box for the origins of ``body_frames`` (elbow and flange), base frame.
+        self_clearance: links that are not neighbours keep this far from each other [m]; negative: not checked.
     """
 
     joints: JointLimits
@@ -125,6 +126,7 @@ class MotionLimits:
     workspace: Box = Box((0.15, -0.65, 0.012), (0.85, 0.65, 0.95))
     body_box: Box = Box((-0.5, -0.8, 0.08), (0.9, 0.8, 1.25))
     body_frames: tuple[str, ...] = ("panda_link4", "panda_link8")
+    self_clearance: float = 0.01
 
     @classmethod
     def from_urdf(

@@ -25,6 +25,7 @@ class RobotModel:
         Raises:
             ValueError: naming the joint or frame that the URDF does not have.
         """
+        self.urdf = urdf
         full = pin.buildModelFromXML(urdf)
         for joint in joints:
             if not full.existJointName(joint):

@@ -54,6 +54,13 @@ PARAMETERS = (
     P("workspace_upper", [0.85, 0.65, 0.95], "Upper corner of the tool centre point's box [m]."),
     P("body_lower", [-0.5, -0.8, 0.08], "Lower corner of the body frames' box [m]."),
     P("body_upper", [0.9, 0.8, 1.25], "Upper corner of the body frames' box [m]."),
+    P(
+        "self_clearance",
+        0.01,
+        "Distance that the robot's links keep from each other [m]; negative: not checked.",
+        -1.0,
+        0.1,
+    ),
     P("max_step_translation", 0.06, "Longest translation of one step of a chunk [m].", 0.001, 0.5),
     P("max_step_rotation", 0.35, "Largest rotation of one step of a chunk [rad].", 0.001, 1.5),
     P("over_limit", "clamp", "Steps beyond that are shortened (clamp), or their chunk refused (reject)."),
@@ -90,6 +97,7 @@ def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
         workspace=Box(tuple(value("workspace_lower")), tuple(value("workspace_upper"))),
         body_box=Box(tuple(value("body_lower")), tuple(value("body_upper"))),
         body_frames=tuple(value("body_frames")),
+        self_clearance=value("self_clearance"),
     )
 
 
