@@ -42,6 +42,7 @@ setup(
         NAME: ["launch/*.py", "launch/config/*", "launch/rviz/*", "launch/foxglove/*", "urdf/*"],
         f"{NAME}.nodes": ["*.xml"],
         f"{NAME}.policy": ["weights/*", "weights/*/*"],
+        f"{NAME}.spatial": ["*.yaml"],
         f"{NAME}.report": ["*.html", "*.css"],
     },
     data_files=[

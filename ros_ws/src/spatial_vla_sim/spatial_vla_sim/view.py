@@ -41,12 +41,13 @@ class View:
         """
         if camera not in self.cameras:
             raise ValueError(f"camera {camera!r} is unknown; expected one of {', '.join(self.cameras)}")
-        intrinsics, pose = self.cameras[camera], self._pose(camera)
+        intrinsics, pose = self.cameras[camera], self.pose(camera)
         return ray_camera.render(
             self.model, self.data, intrinsics, pose, self.scene.lighting, self.object_of_geom
         )
 
-    def _pose(self, camera: str) -> SE3:
+    def pose(self, camera: str) -> SE3:
+        """world_from_camera of the "external" or "wrist" camera's optical frame."""
         if camera == EXTERNAL_CAMERA:
             return self.scene.world_from_camera
         body = self.data.body(WRIST_CAMERA_FRAME)

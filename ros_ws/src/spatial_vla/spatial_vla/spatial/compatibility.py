@@ -1,0 +1,256 @@
+"""Can A be put left of, right of, in front of or behind B, on the surface that B stands on?
+
+    can      a place and a turn were found: A's ground rectangle with the clearance meets no obstacle and no edge,
+             the relation holds for A put there, and the camera sees that place
+    cannot   proven for every place and turn, not only for those tried: around each node of a grid A, shrunk by what
+             lies between nodes and turns, still meets an obstacle or an edge; all of the region is in the picture
+    unknown  anything else
+
+The region is where A's middle would be: beyond B in that direction, with a gap of at most ``reach`` between the two.
+A's present place counts as free. Only things that stand upright are moved, and turned about the vertical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .boxes import BoxArray
+from .free_space import SAFETY, SKIN, obstructs, point_margins, supports
+from .placement import fits_turned, placed_margins, placed_seen
+from .scene import SpatialScene, SupportSurface
+from .verdict import DIRECTIONS, FRAMES, Frame, Relation, Verdict
+from .visibility import blocked, in_picture
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+KEYS: tuple[tuple[Frame, Relation], ...] = tuple((f, d) for f in FRAMES for d in DIRECTIONS)
+
+
+@dataclass(frozen=True)
+class FitRules:
+    """``clearance`` [m], largest gap between A and B [m] (0: A's longer side), turns tried in half a circle, and nodes
+    along each side of the grid around B.
+    """
+
+    clearance: float = 0.01
+    reach: float = 0.0
+    turns: int = 8
+    nodes: int = 17
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An answer; of "can", the ``place`` (x, y, z) of A's bottom centre and its ``yaw`` relative to now."""
+
+    subject: int
+    reference: int
+    frame: Frame
+    direction: Relation
+    verdict: Verdict
+    place: tuple[float, float, float] | None = None
+    yaw: float = 0.0
+
+
+def fits(
+    scene: SpatialScene,
+    subjects: Sequence[int],
+    references: Sequence[int],
+    rules: FitRules | None = None,
+) -> list[Fit]:
+    """Answers for all pairs of a subject and another reference, in all frames that the reference has.
+
+    Args:
+        scene: in its world frame.
+        subjects: what would be moved; those that do not stand upright are left out.
+        references: those that stand on no known surface are left out.
+    """
+    rules = rules or FitRules()
+    subjects = [a for a in subjects if scene.boxes.footprints.upright[a]]
+    standing = supports(scene)
+    found: list[Fit] = []
+    for number in sorted({int(standing[b]) for b in references} - {-1} if subjects else ()):
+        surface = scene.surfaces[number]
+        region = _Region(scene, [b for b in references if standing[b] == number], surface, subjects, rules)
+        for a in subjects:
+            if surface.owner != scene.objects[a].name:
+                found += _for_subject(scene, a, region, rules)
+    return _confirmed(scene, found, standing)
+
+
+class _Region:
+    """Grids of k nodes around each of the b references on one surface, and what is known of each node.
+
+    ``nodes`` (b, k, 2); ``cell`` (b, 1) half a cell's diagonal; ``gaps`` (b, k, n) to every object's rectangle;
+    ``near`` (b, 1, k) to the reference's; ``edge`` (b, k) to the surface's edge; ``margins`` (b, 12, k) by ``KEYS``,
+    minus infinity where the frame is not ``defined`` (b, 12); ``inside`` (b, 1, k) in the picture; ``seen``: and not
+    hidden.
+    """
+
+    def __init__(
+        self,
+        scene: SpatialScene,
+        references: list[int],
+        surface: SupportSurface,
+        subjects: list[int],
+        rules: FitRules,
+    ) -> None:
+        self.references, self.surface, self.ground = np.array(references), surface, scene.boxes.footprints
+        ground, count = self.ground, len(references)
+        widest = float(np.hypot(*ground.half[subjects].T).max())
+        spans = ground.half[references] + widest + (rules.reach or 2.0 * widest)
+        steps = np.linspace(-1.0, 1.0, rules.nodes)
+        unit = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+        self.nodes = ground.centre[references][:, None] + (unit * spans[:, None]) @ ground.axes[references]
+        self.cell = np.hypot(*spans.T)[:, None] / (rules.nodes - 1)
+        flat = self.nodes.reshape(-1, 2)
+        points = np.column_stack((flat, np.full(len(flat), surface.height)))
+        gaps = ground.distance(flat)
+        self.gaps = gaps.reshape(count, -1, len(scene.objects))
+        self.near = self.gaps[np.arange(count), :, references][:, None]
+        self.edge = surface.margin(flat).reshape(count, -1)
+        margins = point_margins(scene, points.reshape(count, -1, 3), references)
+        table = np.stack([margins[key] for key in KEYS], axis=1)
+        self.defined = ~np.isnan(table[..., 0])
+        self.margins = np.where(self.defined[..., None], table, -np.inf)
+        _, inside = in_picture(scene, points)
+        self.inside = inside.reshape(count, 1, -1)
+        # Where something stands nothing else can be put; no ray needs to go there.
+        free = np.flatnonzero(inside & (gaps[:, obstructs(scene, surface, SKIN * 2)] > 0.0).all(axis=1))
+        other = np.array([item.name != surface.owner for item in scene.objects])
+        boxes = scene.boxes.grown(other * (SAFETY + scene.slack))
+        seen = np.zeros(len(flat), bool)
+        seen[free] = ~blocked(boxes, scene.scene_from_camera.translation, points[free]).any(axis=1)
+        self.seen = seen.reshape(count, 1, -1)
+
+
+def _for_subject(scene: SpatialScene, a: int, region: _Region, rules: FitRules) -> list[Fit]:
+    """Answers for one thing to be moved, over all references; "can" is not yet confirmed."""
+    search = _Search(scene, a, region, rules)
+    can, node, turn = search.find()
+    cannot = search.prove(~can)
+    yaws = np.pi * turn / rules.turns
+    places = region.nodes[np.arange(len(can))[:, None], node].tolist()
+    out: list[Fit] = []
+    for row, key in np.argwhere(search.defined).tolist():
+        b, height = int(region.references[row]), region.surface.height
+        if can[row, key]:
+            x, y = places[row][key]
+            out.append(Fit(a, b, *KEYS[key], Verdict.YES, (x, y, height), float(yaws[row, key])))
+        else:
+            out.append(Fit(a, b, *KEYS[key], Verdict.NO if cannot[row, key] else Verdict.UNKNOWN))
+    return out
+
+
+class _Search:
+    """One thing to be put near the references of a region, in all directions at once."""
+
+    def __init__(self, scene: SpatialScene, a: int, region: _Region, rules: FitRules) -> None:
+        self._region, self._rules = region, rules
+        ground, slack, references = region.ground, scene.slack, region.references
+        self._axes, self._half, self._slack = ground.axes[a], ground.half[a], float(slack[a])
+        self._outer, self._inner = float(np.hypot(*self._half)), float(self._half.min())
+        tall = float(scene.boxes.high[a] - scene.boxes.low[a])
+        rows = np.flatnonzero(obstructs(scene, region.surface, tall))
+        self._rows, self._grow = rows[rows != a], slack
+        # An obstacle's rectangle is exact only if it stands upright; only such a one proves anything.
+        self._sure_rows = self._rows[ground.upright[self._rows]]
+        self.defined = region.defined & (references != a)[:, None]
+        reach = rules.reach or 2.0 * float(self._half.max())
+        own = slack[references][:, None]
+        wide = region.cell + own
+        near, margins = region.near, region.margins
+        self._certain = (margins >= (self._outer + own)[..., None]) & (
+            (near <= reach + self._inner) & region.seen
+        )
+        self._loose = (margins >= -(wide + tall / 2.0)[..., None]) & (
+            near <= (reach + self._outer + wide)[..., None]
+        )
+
+    def find(self) -> tuple[Mask, NDArray[np.intp], NDArray[np.intp]]:
+        """Per reference and key (b, 12): whether A fits somewhere, at which node and turn."""
+        region, rules = self._region, self._rules
+        gap = (region.gaps[..., self._rows] - self._grow[self._rows]).min(axis=-1, initial=np.inf)
+        room = np.minimum(gap, region.edge) - self._slack - rules.clearance
+        score = np.where(self._certain, np.where(room >= self._outer, room, -np.inf)[:, None], -np.inf)
+        node, turn = score.argmax(axis=-1), np.zeros(self.defined.shape, np.intp)
+        best = np.take_along_axis(score, node[..., None], -1)[..., 0]
+        can = self.defined & np.isfinite(best)
+        open_ = self.defined & ~can
+        tight = (self._certain & open_[..., None]).any(axis=1) & (room >= self._inner)
+        if tight.any():
+            half = self._half + rules.clearance + self._slack
+            ok = self._fits(tight, half, self._rows, self._grow)
+            free, first = np.zeros(tight.shape, bool), np.zeros(tight.shape, np.intp)
+            free[tight], first[tight] = ok.any(axis=1), ok.argmax(axis=1)
+            score = np.where(self._certain, np.where(free, room, -np.inf)[:, None], -np.inf)
+            pick = score.argmax(axis=-1)
+            found = open_ & np.isfinite(np.take_along_axis(score, pick[..., None], -1)[..., 0])
+            can |= found
+            node[found] = pick[found]
+            turn[found] = np.take_along_axis(first, pick, -1)[found]
+        return can, node, turn
+
+    def prove(self, wanted: Mask) -> Mask:
+        """Per reference and key (b, 12): whether A fits nowhere in the region, and all of that is in the picture."""
+        region, loose, rows = self._region, self._loose, self._sure_rows
+        in_view = loose.any(axis=-1) & ~(loose & ~region.inside).any(axis=-1)
+        keys = self.defined & wanted & in_view
+        room = np.minimum(
+            (region.gaps[..., rows] + self._grow[rows]).min(axis=-1, initial=np.inf), region.edge
+        )
+        open_ = room - region.cell >= self._outer
+        keys &= ~(loose & open_[:, None]).any(axis=-1)
+        if not keys.any():
+            return keys
+        unsure = (loose & keys[..., None]).any(axis=1) & (room + region.cell >= self._inner - self._slack)
+        shrink = self._outer * np.sin(np.pi / self._rules.turns / 2.0) + self._slack
+        for row in np.flatnonzero(unsure.any(axis=1)):
+            half, mine = self._half - shrink - region.cell[row], np.zeros_like(unsure)
+            mine[row] = unsure[row]
+            if half.min() > 0.0:
+                unsure[mine] = self._fits(mine, half, rows, -self._grow).any(axis=1)
+        return keys & ~(loose & unsure[:, None]).any(axis=-1)
+
+    def _fits(self, nodes: Mask, half: Array, rows: NDArray[np.intp], grow: Array) -> Mask:
+        """Whether the rectangle fits at the nodes of a mask (b, k), by turn: (chosen nodes, turns)."""
+        gaps = self._region.gaps[nodes][:, rows]
+        rows = rows[gaps.min(axis=0, initial=np.inf) <= np.hypot(*half) + grow[rows]]
+        obstacles = self._region.ground.take(rows)
+        spots = self._region.nodes[nodes]
+        return fits_turned(
+            spots, self._axes, half, self._rules.turns, obstacles, grow[rows], self._region.surface
+        )
+
+
+def _confirmed(scene: SpatialScene, found: list[Fit], standing: NDArray[np.intp]) -> list[Fit]:
+    """Keep "can" only where the relation holds for the box put there and its ground is seen; else "unknown"."""
+    said = [fit for fit in found if fit.place is not None]
+    if not said:
+        return found
+    # Many answers share a placement.
+    spots = {(fit.subject, fit.place, fit.yaw, int(standing[fit.reference])): fit for fit in said}
+    order = {spot: number for number, spot in enumerate(spots)}
+    subject, places, yaws, surfaces = (list(column) for column in zip(*spots, strict=True))
+    boxes = scene.boxes
+    c, s = np.cos(yaws), np.sin(yaws)
+    turn = np.zeros((len(spots), 3, 3))
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1], turn[:, 2, 2] = c, -s, s, c, 1.0
+    centre = np.array(places)
+    centre[:, 2] += boxes.centre[subject, 2] - boxes.low[subject]
+    placed = BoxArray(centre, boxes.half[subject], turn @ boxes.rotation[subject])
+    seen = placed_seen(scene, placed, [scene.surfaces[k] for k in surfaces])
+    which = np.array([order[fit.subject, fit.place, fit.yaw, int(standing[fit.reference])] for fit in said])
+    references = np.array([fit.reference for fit in said])
+    keys: list[tuple[Frame, Relation]] = [(fit.frame, fit.direction) for fit in said]
+    holds = placed_margins(scene, placed.take(which), references, keys) > 0.0
+    good = {id(fit) for fit, ok in zip(said, seen[which] & holds, strict=True) if ok}
+    return [
+        Fit(fit.subject, fit.reference, fit.frame, fit.direction, Verdict.UNKNOWN)
+        if fit.place is not None and id(fit) not in good
+        else fit
+        for fit in found
+    ]
