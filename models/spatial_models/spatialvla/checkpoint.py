@@ -60,20 +60,20 @@ class CheckpointMismatch(ValueError):
 
 def load(
     folder: str | Path,
-    position_encoding: nn.Module,
     *,
     config: SpatialVlaConfig | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     depth_network: bool = True,
+    compat: bool = False,
 ) -> SpatialVla:
     """The network of a checkpoint in the released layout, in evaluation mode.
 
     Args:
         folder: holds ``config.json`` and ``model.safetensors``, or shards and their ``model.safetensors.index.json``.
-        position_encoding: as :class:`.model.SpatialVla` takes it, of the right sizes; its values are replaced.
         config: what the files must hold; None reads ``config.json``.
         dtype: type of the weights; None keeps the file's, bfloat16 as released.
+        compat: as of :class:`.model.SpatialVla`.
         depth_network: False leaves ZoeDepth (345 M parameters) on the disk, for those who have depth.
 
     Raises:
@@ -85,7 +85,7 @@ def load(
     if not depth_network:
         config = config.without_depth()
     with torch.device("meta"):  # every value comes from the files
-        model = SpatialVla(config, position_encoding)
+        model = SpatialVla(config, compat)
     files = _files(folder)
     _check(folder, _shapes(files), model, skip=() if config.depth else (DEPTH,))
     expected = set(model.state_dict())
@@ -120,7 +120,7 @@ def save_released(model: SpatialVla, folder: str | Path, shard_size: str = "5GB"
         table[model.config.action_begin :] = model.spatial_embed_tokens.weight.to(table.dtype)
     state = {to_released(name): tensor.detach() for name, tensor in model.state_dict().items()}
     with torch.device("meta"):
-        plain = SpatialVla(model.config, model.position_embedding_3d)
+        plain = SpatialVla(model.config)
     _check(folder, {name: tuple(t.shape) for name, t in state.items()}, plain)
     model.config.write(folder)
     save_torch_state_dict(state, folder, max_shard_size=shard_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,12 +12,6 @@ from .cache import KeyValueCache
 from .masks import additive
 from .model import Sequences, SpatialVla
 from .recorded import Recorded
-
-SLOTS = ("translation", "rotation", "gripper")
-
-
-class NoAction(ValueError):
-    """Generated tokens are no action: too few, of another slot, or an end of sequence among them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,8 @@ def generate_freely(
 ) -> list[list[int]]:
     """Greedy ids over the whole vocabulary, with their end of sequence if it came: what the published code does.
 
-    For comparison with it. A robot is driven with :class:`ActionDecoder`, which cannot say anything but actions.
+    For comparison with it; ``spatial_vla.actions.SpatialActionTokenizer`` checks such ids. A robot is driven with
+    :class:`ActionDecoder`, which cannot say anything but actions.
 
     Args:
         most: tokens to stop after. end: id of the end of sequence.
@@ -146,31 +140,6 @@ def generate_freely(
         position = (lengths + index + 1)[:, None]
         last = model.decode(model.embed(token)[:, None], _columns(mask, cache.stop), position, cache)[:, 0]
     return found
-
-
-def slot_tokens(
-    ids: Sequence[int], begin: int, cells: tuple[int, int, int], steps: int = 4
-) -> list[tuple[int, int, int]]:
-    """Steps of tokens, counted from 0 in their slots, from freely generated ids.
-
-    Raises:
-        NoAction: an id is not of its slot, with its position, or there are too few.
-    """
-    if len(ids) < 3 * steps:
-        raise NoAction(
-            f"{len(ids)} tokens {list(ids)}; {steps} steps need {3 * steps}: hold the position instead"
-        )
-    firsts = (begin, begin + cells[0], begin + cells[0] + cells[1])
-    found = []
-    for position, token in enumerate(ids[: 3 * steps]):
-        first, count = firsts[position % 3], cells[position % 3]
-        if not first <= token < first + count:
-            raise NoAction(
-                f"token {token} at position {position} is no {SLOTS[position % 3]} token, which are "
-                f"{first}..{first + count - 1}: hold the position instead"
-            )
-        found.append(token - first)
-    return [(found[i], found[i + 1], found[i + 2]) for i in range(0, len(found), 3)]
 
 
 def _prompt_mask(valid: Tensor, more: int, dtype: torch.dtype) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers import Gemma2ForCausalLM, SiglipVisionModel, ZoeDepthForDepthEstimation
 
 from .configuration import SpatialVlaConfig
+from .ego3d import Ego3DPositionEncoding
 from .masks import PromptAttention, additive, visible
 
 IGNORED = -100  # label of a token that is not to be predicted
@@ -56,17 +57,19 @@ class SpatialVla(nn.Module):
 
     Args:
         config: sizes.
-        position_encoding: points (N, patches, cells squared, 3) [m, camera frame] to (N, patches, SigLIP's width).
+        compat: round positions as the released code does, see :mod:`.ego3d`.
     """
 
-    def __init__(self, config: SpatialVlaConfig, position_encoding: nn.Module) -> None:
+    def __init__(self, config: SpatialVlaConfig, compat: bool = False) -> None:
         super().__init__()
         self.config = config
         self.vision_tower = SiglipVisionModel(config.vision)
         self.multi_modal_projector = Projector(config.vision.hidden_size, config.width)
         self.language_model = Gemma2ForCausalLM(config.text)
         self.spatial_embed_tokens = nn.Embedding(config.action_tokens, config.width)
-        self.position_embedding_3d = position_encoding
+        self.position_embedding_3d = Ego3DPositionEncoding(
+            config.vision.hidden_size, config.ego3d_frequencies, config.ego3d_cells, compat=compat
+        )
         self.vision_zoe_model = ZoeDepthForDepthEstimation(config.depth) if config.depth else None
         nn.init.normal_(self.spatial_embed_tokens.weight, std=config.text.initializer_range)
 

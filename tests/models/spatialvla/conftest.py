@@ -1,36 +1,21 @@
 """A SpatialVLA of a few thousand weights in the released layout."""
 
+import json
+import string
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from spatial_models.spatialvla.configuration import SpatialVlaConfig
 from spatial_models.spatialvla.model import Sequences, SpatialVla
-from torch import Tensor, nn
+from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 
 CELLS = (6, 8, 2)  # tokens of the three slots
 TEXT = 40  # ids before the action tokens; the image placeholder is the last of them
-
-
-class StandInEncoding(nn.Module):
-    """Parameters named and shaped as Ego3D's, some function of the points."""
-
-    def __init__(self, cells: int, frequencies: int, width: int) -> None:
-        super().__init__()
-        self.inputs = cells * cells * 3 * (2 * frequencies + 1)
-        self.position_embedding_head = nn.Sequential(
-            nn.Linear(self.inputs, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width)
-        )
-
-    def forward(self, points: Tensor) -> Tensor:
-        flat = points.flatten(2)
-        repeated = flat.repeat(1, 1, self.inputs // flat.shape[-1])
-        return self.position_embedding_head(repeated.to(self.position_embedding_head[0].weight.dtype))
-
-
-def encoding_for(config: SpatialVlaConfig) -> StandInEncoding:
-    return StandInEncoding(config.ego3d_cells, config.ego3d_frequencies, config.vision.hidden_size)
 
 
 def tiny_fields(**changes: Any) -> dict[str, Any]:
@@ -105,11 +90,13 @@ def tiny_fields(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def tiny_model(seed: int = 0, dtype: torch.dtype = torch.float32, depth: bool = False) -> SpatialVla:
+def tiny_model(
+    seed: int = 0, dtype: torch.dtype = torch.float32, depth: bool = False, **fields: Any
+) -> SpatialVla:
     """Random weights, none of them zero: norms and biases too."""
     torch.manual_seed(seed)
-    config = SpatialVlaConfig.from_fields(tiny_fields(use_vision_zoe=depth))
-    model = SpatialVla(config, encoding_for(config))
+    config = SpatialVlaConfig.from_fields(tiny_fields(use_vision_zoe=depth, **fields))
+    model = SpatialVla(config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -125,17 +112,25 @@ def make_model() -> Callable[..., SpatialVla]:
 
 
 @pytest.fixture(scope="session")
+def make_wide_model() -> Callable[..., SpatialVla]:
+    """Widths that quantisers can divide into their groups."""
+    fields = tiny_fields()
+    text = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16, "query_pre_attn_scalar": 16}
+    vision = {"hidden_size": 64, "intermediate_size": 128}
+    fields["text_config"] |= text
+    fields["vision_config"] |= vision
+    return lambda: tiny_model(
+        dtype=torch.bfloat16, **{n: fields[n] for n in ("text_config", "vision_config")}
+    )
+
+
+@pytest.fixture(scope="session")
 def make_fields() -> Callable[..., dict[str, Any]]:
     return tiny_fields
 
 
 @pytest.fixture(scope="session")
-def make_encoding() -> Callable[[SpatialVlaConfig], nn.Module]:
-    return encoding_for
-
-
-@pytest.fixture(scope="session")
-def make_inputs() -> Callable[..., tuple[Sequences, Tensor, Tensor]]:
+def make_inputs() -> Callable[..., tuple[Sequences, torch.Tensor, torch.Tensor]]:
     """Prompts of the given lengths with images and points; padding on the right."""
 
     def make(
@@ -143,7 +138,7 @@ def make_inputs() -> Callable[..., tuple[Sequences, Tensor, Tensor]]:
         lengths: tuple[int, ...] = (3, 5),
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
-    ) -> tuple[Sequences, Tensor, Tensor]:
+    ) -> tuple[Sequences, torch.Tensor, torch.Tensor]:
         g = torch.Generator().manual_seed(seed)
         config, batch = model.config, len(lengths)
         patches, size = config.image_tokens, config.image_size
@@ -158,6 +153,45 @@ def make_inputs() -> Callable[..., tuple[Sequences, Tensor, Tensor]]:
         return Sequences(ids, valid), images, points
 
     return make
+
+
+def write_tokenizer(folder: Path, actions: int = sum(CELLS), image: str = "<image>") -> None:
+    """tokenizer.json and tokenizer_config.json laid out as the released ones, for a vocabulary of letters."""
+    letters = ["<pad>", "<eos>", "<bos>", "<unk>", "\n", "▁", *string.ascii_lowercase, *"ABCDEFG"]
+    added = [image, *(f"<ACTION{i:05d}>" for i in range(actions))]
+    assert len(letters) == TEXT - 1
+    made = Tokenizer(BPE({c: i for i, c in enumerate(letters)}, [], unk_token="<unk>", fuse_unk=True))
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in [*letters[:4], *added]])
+    made.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    made.save(str(folder / "tokenizer.json"))
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False) | {"special": True}
+    ids = {**dict(enumerate(letters[:4])), **{TEXT - 1 + i: t for i, t in enumerate(added)}}
+    fields = {
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "added_tokens_decoder": {str(i): {"content": token, **flags} for i, token in ids.items()},
+        "additional_special_tokens": [image],
+        "bos_token": "<bos>",
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<eos>",
+        "extra_special_tokens": {},
+        "model_max_length": 2048,
+        "pad_token": "<pad>",
+        "processor_class": "SpatialVLAProcessor",
+        "sp_model_kwargs": {},
+        "spaces_between_special_tokens": False,
+        "tokenizer_class": "GemmaTokenizer",
+        "unk_token": "<unk>",
+        "use_default_system_prompt": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(fields))
+
+
+@pytest.fixture(scope="session")
+def make_tokenizer() -> Callable[..., None]:
+    return write_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -206,10 +206,10 @@ def depth_head_table() -> Shapes:
 
 
 @pytest.fixture(scope="module")
-def released_model(make_encoding):
+def released_model():
     config = SpatialVlaConfig.from_fields(RELEASED)
     with torch.device("meta"):
-        return SpatialVla(config, make_encoding(config))
+        return SpatialVla(config)
 
 
 def test_released_configuration_builds_the_released_tensors_to_the_last_one(released_model):
@@ -240,11 +240,11 @@ def test_names_go_both_ways(released_model):
 
 
 @pytest.mark.parametrize("shard_size", ["5GB", "40KB"])
-def test_round_trip(shard_size, make_model, make_encoding, tmp_path):
+def test_round_trip(shard_size, make_model, tmp_path):
     model = make_model(depth=True)
     save_released(model, tmp_path, shard_size)
     assert (tmp_path / checkpoint.INDEX).exists() == (shard_size == "40KB")
-    again = load(tmp_path, make_encoding(model.config))
+    again = load(tmp_path)
     state = model.state_dict()
     assert list(again.state_dict()) == list(state)
     assert all(torch.equal(t, state[name]) for name, t in again.state_dict().items())
@@ -257,10 +257,10 @@ def test_round_trip(shard_size, make_model, make_encoding, tmp_path):
     assert torch.equal(mirrored, stored["spatial_embed_tokens.weight"])
 
 
-def test_what_no_file_holds_is_there_after_loading(make_model, make_encoding, tmp_path):
+def test_what_no_file_holds_is_there_after_loading(make_model, tmp_path):
     model = make_model(depth=True)
     save_released(model, tmp_path)
-    again = load(tmp_path, make_encoding(model.config), dtype=torch.bfloat16)
+    again = load(tmp_path, dtype=torch.bfloat16)
     buffers = dict(again.named_buffers())
     for name, wanted in model.named_buffers():
         assert torch.equal(buffers[name], wanted) and buffers[name].dtype == wanted.dtype, name
@@ -268,10 +268,10 @@ def test_what_no_file_holds_is_there_after_loading(make_model, make_encoding, tm
     assert {p.dtype for p in again.parameters()} == {torch.bfloat16}
 
 
-def test_loaded_model_computes_the_same(make_model, make_encoding, make_inputs, tmp_path):
+def test_loaded_model_computes_the_same(make_model, make_inputs, tmp_path):
     model = make_model(depth=True)
     save_released(model, tmp_path)
-    again = load(tmp_path, make_encoding(model.config), depth_network=False)
+    again = load(tmp_path, depth_network=False)
     assert again.vision_zoe_model is None
     inputs = make_inputs(model)
     with torch.no_grad():
@@ -281,7 +281,7 @@ def test_loaded_model_computes_the_same(make_model, make_encoding, make_inputs, 
         )
 
 
-def test_a_loaded_weight_is_the_memory_that_was_read(make_model, make_encoding, tmp_path, monkeypatch):
+def test_a_loaded_weight_is_the_memory_that_was_read(make_model, tmp_path, monkeypatch):
     """No copy: what the file gave is what the model has."""
     model = make_model()
     save_released(model, tmp_path)
@@ -303,12 +303,12 @@ def test_a_loaded_weight_is_the_memory_that_was_read(make_model, make_encoding, 
             pass
 
     monkeypatch.setattr(checkpoint, "open_tensors", Noting)
-    again = load(tmp_path, make_encoding(model.config))
+    again = load(tmp_path)
     places = {to_released(name): t.data_ptr() for name, t in again.state_dict().items()}
     assert places == {name: t.data_ptr() for name, t in read.items()}
 
 
-def test_mismatch_lists_what_is_missing_unexpected_and_misshaped(make_model, make_encoding, tmp_path):
+def test_mismatch_lists_what_is_missing_unexpected_and_misshaped(make_model, tmp_path):
     model = make_model()
     save_released(model, tmp_path)
     file = tmp_path / "model.safetensors"
@@ -317,27 +317,26 @@ def test_mismatch_lists_what_is_missing_unexpected_and_misshaped(make_model, mak
     state["spatial_embed_tokens.weight"] = torch.zeros(3, 24)
     save_file(state, file)
     with pytest.raises(CheckpointMismatch) as raised:
-        load(tmp_path, make_encoding(model.config))
+        load(tmp_path)
     assert raised.value.missing == ["language_model.model.norm.weight"]
     assert raised.value.unexpected == ["language_model.model.stranger"]
     assert raised.value.misshaped == [("spatial_embed_tokens.weight", (3, 24), (16, 24))]
     assert "spatial_embed_tokens.weight [3, 24], expected [16, 24]" in str(raised.value)
 
 
-def test_absent_files_are_named(make_model, make_encoding, tmp_path):
+def test_absent_files_are_named(make_model, tmp_path):
     model = make_model()
     save_released(model, tmp_path, "40KB")
-    encoding = make_encoding(model.config)
     shard = sorted(tmp_path.glob("model-*.safetensors"))[1]
     shard.unlink()
     with pytest.raises(FileNotFoundError, match=shard.name):
-        load(tmp_path, encoding)
+        load(tmp_path)
     (tmp_path / checkpoint.INDEX).unlink()
     with pytest.raises(FileNotFoundError, match="neither"):
-        load(tmp_path, encoding)
+        load(tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
-        load(tmp_path, encoding)
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(

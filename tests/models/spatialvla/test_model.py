@@ -1,11 +1,9 @@
 """The network against loops in float64, and against transformers' PaliGemma on the same weights."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from spatial_models.spatialvla.generate import ActionDecoder, NoAction, generate_freely, slot_tokens
+from spatial_models.spatialvla.generate import ActionDecoder, generate_freely
 from spatial_models.spatialvla.masks import visible
 from spatial_models.spatialvla.model import IGNORED, Sequences
 from spatial_models.spatialvla.paligemma import plain_paligemma
@@ -188,16 +186,3 @@ def test_free_generation_equals_transformers_generate(make_model, make_inputs):
             assert mine == theirs[: len(mine)] and set(theirs[len(mine) :]) <= {0}
             same += len(mine)
     assert same > 24
-
-
-def test_free_tokens_that_are_no_action_are_refused_with_their_position():
-    cells = (6, 8, 2)
-    good = [40, 46, 54, 45, 53, 55]
-    assert slot_tokens([*good, 1], 40, cells, steps=2) == [(0, 0, 0), (5, 7, 1)]
-    with pytest.raises(NoAction, match="5 tokens"):
-        slot_tokens(good[:5], 40, cells, steps=2)
-    for position, wrong in ((0, 46), (1, 40), (2, 1), (5, 39)):
-        bad = copy.copy(good)
-        bad[position] = wrong
-        with pytest.raises(NoAction, match=f"token {wrong} at position {position} is no"):
-            slot_tokens(bad, 40, cells, steps=2)

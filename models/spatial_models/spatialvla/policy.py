@@ -1,0 +1,238 @@
+"""SpatialVLA as a robot uses it: an image and an instruction in, a chunk of end-effector motion out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+from spatial_vla.actions import (
+    ActionChunk,
+    ActionStatistics,
+    SpatialActionTokenizer,
+    read_processor_config,
+)
+from spatial_vla.geometry import PinholeCamera
+from spatial_vla.geometry.ego3d import released_intrinsics
+from torch import Tensor
+
+from .checkpoint import load
+from .depth import DepthProvider, GivenDepth, ZoeDepth
+from .ego3d import back_project
+from .generate import ActionDecoder
+from .model import SpatialVla
+from .prompt import Prompts, image_tensor
+from .quantise import quantise
+
+
+class MissingDepth(ValueError):
+    """A request comes without depth, and nothing estimates it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a policy is asked.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB of the external camera.
+        instruction: what to do.
+        depth: (H, W) metres along the optical axis, registered to the image; 0, NaN and infinity where not measured.
+            None: estimated.
+        intrinsics: (3, 3) of the image, the centre of the first pixel at (0, 0). None: those the released weights were
+            trained with, whatever the camera was.
+        stamp_ns: when the image was taken.
+    """
+
+    image: NDArray[np.uint8]
+    instruction: str
+    depth: ArrayLike | None = None
+    intrinsics: ArrayLike | None = None
+    stamp_ns: int = 0
+
+
+class SpatialVlaPolicy:
+    """Requests to action chunks.
+
+    Args:
+        model, prompts, tokenizer: of one checkpoint.
+        statistics: of the data set whose robot is driven; they turn [-1, 1] into metres and radians.
+        intrinsics: (3, 3) of the network's image for requests without, scaled as the released files do.
+        depth: estimates it for requests without; None takes the network's ZoeDepth, if it is loaded.
+        dt: duration of a step [s], that of the data set (Bridge 0.2). frame: whose axes its actions are along.
+        compat: depth, intrinsics and positions rounded as the released code does, and its choice of ZoeDepth's head.
+    """
+
+    def __init__(
+        self,
+        model: SpatialVla,
+        prompts: Prompts,
+        tokenizer: SpatialActionTokenizer,
+        statistics: ActionStatistics,
+        *,
+        intrinsics: ArrayLike,
+        depth: DepthProvider | None = None,
+        dt: float = 0.2,
+        frame: str = "panda_link0",
+        compat: bool = False,
+    ) -> None:
+        self.model, self.prompts, self.tokenizer, self.statistics = model, prompts, tokenizer, statistics
+        self.intrinsics = np.asarray(intrinsics, dtype=np.float64)
+        self.dt, self.frame, self.compat = dt, frame, compat
+        if depth is None and model.vision_zoe_model is not None and model.config.depth is not None:
+            size = model.config.depth.backbone_config.image_size  # pyright: ignore[reportOptionalMemberAccess]
+            depth = ZoeDepth(model.vision_zoe_model, compat=compat, size=size)
+        self.depth = depth
+        self.decoder = ActionDecoder(model, tokenizer.grid.cells, tokenizer.steps)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | Path,
+        key: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        bits: Literal[4, 8] | None = None,
+        depth: DepthProvider | None = None,
+        depth_network: bool = True,
+        dt: float = 0.2,
+        frame: str = "panda_link0",
+        compat: bool = False,
+    ) -> SpatialVlaPolicy:
+        """The policy of a released checkpoint's folder; nothing is fetched and no code of the folder is run.
+
+        Args:
+            key: data set whose robot is driven, for example ``bridge_orig/1.0.0``.
+            bits: quantise to 4 or 8, see :func:`.quantise.quantise`.
+            depth, dt, frame, compat: as of the class. depth_network: False leaves ZoeDepth out.
+
+        Raises:
+            FileNotFoundError, CheckpointMismatch, UnusableConfiguration, UnusableTokenizer: a file is absent or wrong.
+            KeyError: the checkpoint has no such data set; the message lists those it has.
+        """
+        fields = read_processor_config(folder)
+        statistics = ActionStatistics.from_processor_config(fields, key)
+        model = load(
+            folder,
+            device=device,
+            dtype=dtype,
+            depth_network=depth_network and depth is None,
+            compat=compat,
+        )
+        if bits is not None:
+            quantise(model, bits)
+        begin, side = model.config.action_begin, model.config.image_size
+        few_lengths = 16 if torch.device(device).type == "cuda" else 1  # each is recorded
+        return cls(
+            model,
+            Prompts.read(folder, model.config, multiple=few_lengths),
+            SpatialActionTokenizer.from_processor_config(fields, begin=begin),
+            statistics,
+            intrinsics=released_intrinsics(fields, key, side),
+            depth=depth,
+            dt=dt,
+            frame=frame,
+            compat=compat,
+        )
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        depth: ArrayLike | None,
+        intrinsics: ArrayLike | None,
+        instruction: str,
+        stamp_ns: int = 0,
+    ) -> ActionChunk:
+        """Answer one request, its parts as of :class:`Request`."""
+        return self.answer([Request(image, instruction, depth, intrinsics, stamp_ns)])[0]
+
+    def answer(self, requests: Sequence[Request]) -> list[ActionChunk]:
+        """Answer several requests at once, each as it would be alone (up to rounding).
+
+        Raises:
+            MissingDepth: a request has no depth and nothing estimates it.
+            ValueError: an image, a depth or an instruction is not what it should be.
+        """
+        side, device = self.model.config.image_size, self.model.device
+        images = torch.stack([image_tensor(request.image, side) for request in requests]).to(device)
+        points = self._points(requests, images)
+        sequences = self.prompts([request.instruction for request in requests]).to(device)
+        found = self.decoder(sequences, images, points)
+        tokens, chances = found.ids.cpu().numpy(), found.log_probabilities.cpu().numpy()
+        actions = self._actions(tokens)
+        return [
+            self._chunk(actions[i], tokens[i], chances[i], request.stamp_ns)
+            for i, request in enumerate(requests)
+        ]
+
+    def _actions(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Tokens (B, T, 3), counted in their slots, to actions (B, T, 7) in metres and radians."""
+        ids = tokens + np.array([slot.start for slot in self.tokenizer.slots])
+        return self.statistics.denormalise(self.tokenizer.decode(ids.reshape(len(ids), -1)))
+
+    def _chunk(
+        self,
+        actions: NDArray[np.float64],
+        tokens: NDArray[np.int64],
+        chances: NDArray[np.float32],
+        stamp_ns: int,
+    ) -> ActionChunk:
+        # The data's rotations are angles about fixed axes: x, then y, then z.
+        turns = Rotation.from_euler("xyz", actions[:, 3:6]).as_rotvec()
+        return ActionChunk(
+            stamp_ns=stamp_ns,
+            dt=self.dt,
+            frame=self.frame,
+            deltas=np.concatenate((actions[:, :3], turns), axis=1),
+            gripper=actions[:, 6],
+            token_ids=tokens,
+            log_probabilities=chances,
+        )
+
+    def _points(self, requests: Sequence[Request], images: Tensor) -> Tensor:
+        """Points of every patch (B, P, cells squared, 3) [m]."""
+        config = self.model.config
+        intrinsics = np.stack([self._scaled_intrinsics(request) for request in requests])
+        K = torch.from_numpy(intrinsics).to(images.device, self.model.dtype if self.compat else torch.float32)
+        depth = self._depths(requests, images)
+        return back_project(depth, K, patch=config.patch_size, side=config.ego3d_cells, compat=self.compat)
+
+    def _scaled_intrinsics(self, request: Request) -> NDArray[np.float64]:
+        """(3, 3) of the network's image."""
+        half_pixel = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+        if request.intrinsics is None:
+            # Released files and code count from the corner of the first pixel, everything else from its centre.
+            return self.intrinsics if self.compat else self.intrinsics - half_pixel
+        height, width = request.image.shape[:2]
+        side = self.model.config.image_size
+        K = PinholeCamera.from_K(width, height, request.intrinsics).resized(side, side).K
+        return K + half_pixel if self.compat else K
+
+    def _depths(self, requests: Sequence[Request], images: Tensor) -> Tensor:
+        """Metres (B, S, S): measured where given, the others estimated together."""
+        lacking = [i for i, request in enumerate(requests) if request.depth is None]
+        if lacking and self.depth is None:
+            raise MissingDepth(
+                f"request {lacking[0]} has no depth and the policy no estimator: give depth in metres, or load the "
+                "checkpoint with its depth network, or pass an estimator (spatialvla/depth.py)"
+            )
+        depths: list[Tensor] = [images.new_empty(0)] * len(requests)
+        if lacking and self.depth is not None:
+            for i, metres in zip(lacking, self.depth.depth(images[lacking]), strict=True):
+                depths[i] = metres
+        kind = depths[lacking[0]].dtype if lacking else torch.float32
+        for i, request in enumerate(requests):
+            if request.depth is not None:
+                shape = np.shape(request.depth)
+                if shape != request.image.shape[:2]:
+                    raise ValueError(
+                        f"depth of request {i} has shape {shape}, its image {request.image.shape[:2]}; expected depth "
+                        "registered to the image, pixel by pixel"
+                    )
+                depths[i] = GivenDepth(request.depth).depth(images[i : i + 1])[0].to(kind)
+        return torch.stack(depths)
