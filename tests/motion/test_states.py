@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from spatial_vla.motion import MotionState
+from spatial_vla_sim.joint_path import JointPath
 
 from .rig import HOME, assert_within_limits, steps
 
@@ -228,6 +229,23 @@ def test_a_single_wrong_reading_is_not_started_from(rig):
     rig.tick(30)
     assert rig.state is MotionState.IDLE
     np.testing.assert_allclose(rig.measured()[0], before, atol=1e-9)
+
+
+def test_after_a_fault_a_jump_and_a_reset_the_arm_works_again(rig):
+    """What an operator does: the arm is taken elsewhere by hand, the fault is reset, the arm is armed."""
+    moving(rig)
+    offset = np.zeros(7)
+    while rig.state is not MotionState.FAULT:
+        offset[0] = min(offset[0] + 0.002, 0.15)
+        push_aside(rig, offset)
+        rig.tick(joint_states=False)
+    rig.path = JointPath.holding(HOME)
+    rig.tick(2)
+    rig.controller.reset()
+    rig.arm()
+    rig.tick(20)
+    assert rig.state is MotionState.IDLE, rig.reason
+    moving(rig)
 
 
 def test_an_internal_error_is_a_fault_that_stops_the_arm(rig, monkeypatch):

@@ -119,6 +119,17 @@ class MotionController:
         self._supervisor.arm()
         return Verdict(True)
 
+    def use(self, backend: MotionBackend) -> None:
+        """Move by another back-end from the next arming on. Raises RuntimeError unless disarmed and at rest."""
+        if self._supervisor.armed or (self._result is not None and not self._result.at_rest):
+            raise RuntimeError("the back-end cannot change while the arm is armed or moves; disarm first")
+        self._backend, self._result = backend, None
+
+    @property
+    def model(self) -> RobotModel:
+        """Kinematics of the arm."""
+        return self._model
+
     def disarm(self) -> None:
         """Forbid motion; a moving arm comes to rest first."""
         self._supervisor.disarm()
@@ -227,7 +238,9 @@ class MotionController:
 
     def _nearly_at_rest(self) -> bool:
         """True if no joint moves faster than anybody would notice."""
-        return self._result is not None and bool(np.all(np.abs(self._result.points[0].velocities) < CREEP))
+        if self._result is None or not self._result.points:
+            return self._result is not None and self._result.at_rest
+        return bool(np.all(np.abs(self._result.points[0].velocities) < CREEP))
 
     def _silent(self) -> bool:
         """True if there is nothing to send: disarmed or faulted, and at rest."""
@@ -288,6 +301,8 @@ class MotionController:
         self._gripper.reset()
         self._last_ns = now_ns - self._period_ns  # a step at this very time sends the first command
         self._anew_ns = self._error_since_ns = None
+        for cause in (self._anew_reason, TRACKING):
+            self._supervisor.resume(cause)
 
     def _anchored_backend(self) -> MotionBackend:
         if self._backend is None:
@@ -316,8 +331,6 @@ class MotionController:
         ):
             try:
                 self._anchor(latest.q, now_ns)
-                self._supervisor.resume(self._anew_reason)
-                self._supervisor.resume(TRACKING)
                 self._supervisor.settled()
             except ValueError as error:
                 self._supervisor.fault(str(error))
