@@ -1,6 +1,6 @@
 """From action chunks to safe joint commands: gate, reference, safety filter, back-end, state machine. No ROS."""
 
-from .backend import Capabilities, MotionBackend, StreamResult
+from .backend import BackendUnavailable, Capabilities, MotionBackend, StreamResult
 from .command import JointCommand, TrajectoryPoint
 from .controller import MotionController, MotionSettings
 from .gate import GateSettings, Verdict
@@ -10,6 +10,7 @@ from .status import ControllerStatus
 from .supervisor import MotionState
 
 __all__ = [
+    "BackendUnavailable",
     "Box",
     "Capabilities",
     "CartesianLimits",

@@ -28,8 +28,8 @@ class StreamResult:
     """One tick of a back-end.
 
     Attributes:
-        points: trajectory to send, ending at rest.
-        reached: commanded pose and twist of the tool centre point at the first point.
+        points: trajectory to send, ending at rest; empty if there is nothing to send, or the back-end sends by itself.
+        reached: commanded pose and twist of the tool centre point one period from now.
         at_rest: nothing moves after the command's start.
         limited_by: which limit kept the joints from following; empty when none did.
     """
@@ -40,8 +40,16 @@ class StreamResult:
     limited_by: str = ""
 
 
+class BackendUnavailable(RuntimeError):
+    """A back-end cannot be used here; the text says what is missing and how to get it."""
+
+
 class MotionBackend(Protocol):
-    """Turns set-points into joint trajectories. Never blocks; every trajectory it returns ends at rest."""
+    """Turns set-points into motion of the joints; docs/reference/motion_backends.md is the contract in words.
+
+    No call blocks for longer than a fraction of a period. Whatever was commanded last, the arm comes to rest when no
+    further call follows.
+    """
 
     @property
     def capabilities(self) -> Capabilities:

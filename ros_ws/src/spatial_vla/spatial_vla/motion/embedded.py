@@ -79,6 +79,8 @@ class EmbeddedBackend:
 
     def stream(self, reference: Setpoint, elapsed: float) -> StreamResult:
         """Follow ``reference``; on a limit, or without a solution, slow down instead and say why."""
+        if not reference.finite:
+            return self._stopping(elapsed, "reference is not finite")
         now = self._moving().at(elapsed)
         try:
             velocity = self._joint_velocity(now.q, reference)
@@ -96,6 +98,15 @@ class EmbeddedBackend:
     def stop(self, elapsed: float) -> StreamResult:
         """Follow the stop ramp of the last command."""
         return self._stopping(elapsed, "")
+
+    @property
+    def motion(self) -> GuardedMotion:
+        """What was commanded last, seen from the last tick. Raises RuntimeError before :meth:`anchor`."""
+        return self._moving()
+
+    def resume(self, motion: GuardedMotion) -> None:
+        """Go on from a motion that :attr:`motion` gave before."""
+        self._motion = motion
 
     def _stopping(self, elapsed: float, reason: str) -> StreamResult:
         self._motion = self._moving().advanced(elapsed)

@@ -31,6 +31,12 @@ class Setpoint:
         """Standing still at ``pose``."""
         return cls(pose, np.zeros(6))
 
+    @property
+    def finite(self) -> bool:
+        """True if no number is NaN or infinite."""
+        numbers = (self.pose.rotation, self.pose.translation, self.twist)
+        return all(np.isfinite(values).all() for values in numbers)
+
 
 class PoseHistory:
     """The last ``length_ns`` of commanded set-points, in time order."""

@@ -11,12 +11,15 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ..motion import ControllerStatus, MotionState, Verdict
+from ..motion.selection import choose_backend
+from ..motion.servo import ServoBackend
 from . import qos
 from .conversions import chunk_from_message
 from .liveliness import LivelinessWatch
 from .motion_messages import JointStateReader, arm_trajectory, finger_trajectory, motion_status
 from .motion_parameters import PARAMETERS, controller_from
 from .run import main_of
+from .servo_port import ServoNodePort
 from .spatial_node import SpatialNode
 
 ARM_TOPIC = "panda_arm_controller/joint_trajectory"
@@ -40,6 +43,7 @@ class MotionNode(SpatialNode):
     def setup(self) -> None:
         """Build the controller and connect it."""
         self._controller = controller_from(self.value)
+        self._choose_backend()
         self._joints = self._controller.limits.joints.names
         self._reader = JointStateReader(self._joints)
         self._wants_arming = self.value("arm_on_start")
@@ -58,6 +62,24 @@ class MotionNode(SpatialNode):
             self.own(lambda service=service: self.destroy_service(service))
         self._watch_nodes()
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
+
+    def _choose_backend(self) -> None:
+        """Decide once, before arming is possible, and say why."""
+        self._written: str | None = None
+        choice = choose_backend(
+            self.value("backend"), {"servo": self._servo_backend, "embedded": lambda: None}
+        )
+        if choice.backend is not None:
+            self._controller.use(choice.backend)
+        self.get_logger().info(f"back-end {choice.name}: {choice.reason}")
+
+    def _servo_backend(self) -> ServoBackend:
+        c = self._controller
+        port = ServoNodePort(self, self.value("servo_node"), self.value("base_frame"))
+        self.own(port.close)
+        port.start(c.limits)
+        self._written = port.topic
+        return ServoBackend(c.model, c.limits, c.period, port, lambda: c.latest_reading)
 
     def start(self) -> None:
         """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
@@ -102,7 +124,8 @@ class MotionNode(SpatialNode):
         now_ns = self.now_ns()
         command = self._controller.step(now_ns)
         if command is not None:
-            self._arm.publish(arm_trajectory(self._joints, command.points))
+            if command.points:  # a back-end may send by itself
+                self._arm.publish(arm_trajectory(self._joints, command.points))
             if command.gripper is not None:
                 joint, period = self.value("finger_joint"), self._controller.period
                 self._hand.publish(finger_trajectory(joint, command.gripper, period))
@@ -137,13 +160,14 @@ class MotionNode(SpatialNode):
         reading = self._controller.latest_reading
         if reading is None:
             return Verdict(False, "no joint state received yet on 'joint_states'")
+        topic = self._written or self._arm.topic_name
         others = [
             info.node_name
-            for info in self.get_publishers_info_by_topic(self._arm.topic_name)
+            for info in self.get_publishers_info_by_topic(topic)
             if (info.node_name, info.node_namespace) != (self.get_name(), self.get_namespace())
         ]
         if others:
-            return Verdict(False, f"{others} also publish on {self._arm.topic_name}; stop them first")
+            return Verdict(False, f"{others} also publish on {topic}; stop them first")
         return self._controller.arm(reading.q, now_ns)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -31,6 +31,12 @@ PARAMETERS = (
     P("base_frame", BASE_FRAME, "Frame of chunks and limits."),
     P("tcp_frame", TCP_FRAME, "Frame that chunks move."),
     P("body_frames", ["panda_link4", "panda_link8"], "Elbow and flange: kept in the body box."),
+    P(
+        "backend",
+        "auto",
+        "What moves the joints: auto, servo (MoveIt Servo) or embedded (this package alone).",
+    ),
+    P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
     P("watched_nodes", ["encoder_node", "decoder_node"], "The arm holds unless all of these are alive."),

@@ -1,0 +1,131 @@
+"""Slow moves by a motion planner: homing, resets, approaches. Not for streams of chunks.
+
+moveit_py holds Python's interpreter lock while it plans and may crash when it ends, so the planner that uses it lives
+in a process of its own (``nodes/moveit_process.py``) behind :class:`Planner`; a move_group node is another planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import BackendUnavailable
+from .guard import OutputGuard
+from .limits import MotionLimits
+from .robot_model import RobotModel
+from .stop_ramp import JointMotion, StopPlanner
+
+Array = NDArray[np.float64]
+
+#: A plan must begin within this of the measurement, each joint [rad].
+START_TOLERANCE = 0.01
+#: Joint steps between way-points that are checked [rad].
+STEP = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class JointPlan:
+    """Way-points: times (t,) [s], positions (t, n) [rad] and velocities (t, n) [rad/s]; the planner's own ``token``."""
+
+    times: Array
+    positions: Array
+    velocities: Array
+    token: int = 0
+
+
+class Planner(Protocol):
+    """Plans and executes; every call may block, so none belongs into a control loop."""
+
+    def plan(self, goal: Array, speed: float, acceleration: float) -> JointPlan | None:
+        """Plan from where the arm is to joint positions ``goal`` (n,), with shares of its limits in (0, 1].
+
+        None if there is no way.
+        """
+        ...
+
+    def execute(self, plan: JointPlan) -> bool:
+        """Move; True if the arm arrived."""
+        ...
+
+    def stop(self) -> None:
+        """Bring the arm to rest; callable from any thread, also while :meth:`execute` runs, and more than once."""
+        ...
+
+
+class PlanRefused(ValueError):
+    """A plan would break a limit, or does not begin where the arm is."""
+
+
+class PlanBackend:
+    """A planner whose plans are checked against our own limits before the arm moves."""
+
+    def __init__(self, model: RobotModel, limits: MotionLimits, planner: Planner) -> None:
+        limits.require_complete()
+        self._limits, self._planner = limits, planner
+        self._guard, self._ramps = OutputGuard(limits, model), StopPlanner(limits)
+
+    def plan_to(self, goal: Array, measured: Array) -> JointPlan:
+        """A checked plan from ``measured`` to ``goal``, both (n,) [rad].
+
+        Raises:
+            PlanRefused: the goal or the plan breaks a limit, or the plan begins elsewhere.
+            BackendUnavailable: the planner found no way or has gone.
+        """
+        goal = np.asarray(goal, dtype=np.float64)
+        self._check(goal, np.zeros_like(goal), "the goal")
+        scaling = self._limits.scaling
+        plan = self._planner.plan(goal, scaling.velocity, scaling.acceleration)
+        if plan is None:
+            raise BackendUnavailable(f"the planner found no way to {np.round(goal, 3).tolist()}")
+        self._check_plan(plan, measured)
+        return plan
+
+    def execute(self, plan: JointPlan, measured: Array) -> bool:
+        """Move along a plan; True if the arm arrived. Checked again: time has passed since it was made.
+
+        Raises:
+            PlanRefused: the arm is no longer where the plan begins.
+        """
+        self._check_plan(plan, measured)
+        return self._planner.execute(plan)
+
+    def stop(self) -> None:
+        """Bring the arm to rest."""
+        self._planner.stop()
+
+    def _check_plan(self, plan: JointPlan, measured: Array) -> None:
+        n = len(self._limits.joints.names)
+        shapes = (plan.times.shape, plan.positions.shape, plan.velocities.shape)
+        if shapes != ((len(plan.times),), (len(plan.times), n), (len(plan.times), n)) or not len(plan.times):
+            raise PlanRefused(f"plan has shapes {shapes}; expected (t,), (t, {n}), (t, {n}) with t > 0")
+        if not np.all(np.diff(plan.times) > 0.0):
+            raise PlanRefused("times of the plan do not increase")
+        off = float(np.max(np.abs(plan.positions[0] - measured)))
+        if not off <= START_TOLERANCE:
+            raise PlanRefused(
+                f"the plan begins {off:.3f} rad from where the arm is; at most {START_TOLERANCE} is accepted. "
+                "Plan again"
+            )
+        if plan.velocities[-1].any():
+            raise PlanRefused("the plan does not end at rest")
+        for i, (q, dq) in enumerate(zip(plan.positions, plan.velocities, strict=True)):
+            self._check(q, dq, f"way-point {i}")
+            if i:
+                before = plan.positions[i - 1]
+                for share in np.linspace(0.0, 1.0, 1 + int(np.ceil(np.max(np.abs(q - before)) / STEP)))[1:-1]:
+                    self._check(
+                        before + share * (q - before), np.zeros(n), f"between way-points {i - 1} and {i}"
+                    )
+
+    def _check(self, q: Array, dq: Array, where: str) -> None:
+        if not (np.isfinite(q).all() and np.isfinite(dq).all()):
+            raise PlanRefused(f"{where} is not finite")
+        if np.any(np.abs(dq) > self._limits.velocity + 1e-6):
+            raise PlanRefused(f"{where} is faster than the joints may move")
+        still = JointMotion.at_rest(q)
+        violation = self._guard.violation(still, self._ramps.plan(still))
+        if violation:
+            raise PlanRefused(f"{where}: {violation}")

@@ -1,0 +1,113 @@
+"""Planned moves: through a real child process with a strict stand-in for moveit_py, and checked before they run."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from spatial_vla.motion import BackendUnavailable
+from spatial_vla.motion.panda import panda_limits, panda_model
+from spatial_vla.motion.planning import JointPlan, PlanBackend, PlanRefused
+from spatial_vla.nodes.moveit_process import MoveItProcess
+
+from .fake_moveit import HOME, crashing_session, fake_session
+
+GOAL = HOME + np.array([0.4, 0.1, 0, 0, 0, 0, 0])
+
+
+@pytest.fixture(scope="module")
+def planner():
+    planner = MoveItProcess("panda_arm", fake_session)
+    yield planner
+    planner.close()
+
+
+@pytest.fixture
+def backend(planner):
+    return PlanBackend(panda_model(), panda_limits(), planner)
+
+
+def test_plans_moves_stops_and_refuses(backend, planner):
+    plan = backend.plan_to(GOAL, HOME)
+    np.testing.assert_allclose(plan.positions[-1], GOAL)
+    with pytest.raises(PlanRefused, match="rad from where the arm is"):
+        backend.execute(plan, HOME + 0.02)
+    with pytest.raises(BackendUnavailable, match="no way"):
+        _no_way(backend)
+    assert backend.execute(backend.plan_to(GOAL, HOME), HOME)
+    back = backend.plan_to(HOME, GOAL)
+    assert backend.execute(back, GOAL)
+    # A move under way is stopped from another thread, at once and twice.
+    far = planner.plan(HOME + np.array([1.2, 0, 0, 0, 0, 0, 0]), 0.5, 0.5)
+    arrived = []
+    mover = threading.Thread(target=lambda: arrived.append(planner.execute(far)))
+    mover.start()
+    time.sleep(0.3)
+    backend.stop()
+    backend.stop()
+    mover.join(4.0)
+    assert arrived == [False]
+
+
+def _no_way(backend):
+    class NoWay:
+        def plan(self, *_):
+            return None
+
+    backend._planner, real = NoWay(), backend._planner
+    try:
+        backend.plan_to(GOAL, HOME)
+    finally:
+        backend._planner = real
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda p: replace(p, positions=p.positions + 0.02), "rad from where"),
+        (lambda p: replace(p, velocities=p.velocities * 50), "faster|rest"),
+        (lambda p: replace(p, velocities=p.velocities + 0.01), "end at rest"),
+        (lambda p: replace(p, times=p.times[::-1]), "do not increase"),
+        (lambda p: replace(p, positions=np.full_like(p.positions, np.nan)), "rad from where|not finite"),
+        (lambda p: JointPlan(p.times, p.positions[:, :6], p.velocities), "shapes"),
+        (lambda p: replace(p, positions=detour(p.positions)), "workspace|position limit|self-collision"),
+    ],
+)
+def test_plans_that_break_a_limit_are_refused(change, named):
+    times = np.linspace(0.0, 2.0, 11)
+    s = times / 2.0
+    positions = HOME + np.outer(3 * s**2 - 2 * s**3, GOAL - HOME)
+    good = JointPlan(times, positions, np.outer((6 * s - 6 * s**2) / 2.0, GOAL - HOME))
+
+    class Given:
+        def plan(self, *_):
+            return change(good)
+
+    with pytest.raises(PlanRefused, match=named):
+        PlanBackend(panda_model(), panda_limits(), Given()).plan_to(GOAL, HOME)
+
+
+def detour(positions):
+    away = positions.copy()
+    away[5] += [0, 1.4, 0, 0, 0, 0, 0]  # through the table
+    return away
+
+
+def test_a_goal_in_self_collision_is_refused_before_anything_is_planned():
+    folded = np.array([0.0, -1.5, 0.0, -2.9, 0.0, 1.0, 0.785])
+    with pytest.raises(PlanRefused, match=r"the goal: (workspace|self-collision)"):
+        PlanBackend(panda_model(), panda_limits(), None).plan_to(folded, HOME)
+
+
+def test_a_planner_that_crashes_is_an_error_and_no_more():
+    planner = MoveItProcess("panda_arm", crashing_session)
+    with pytest.raises(BackendUnavailable, match="has ended"):
+        planner.plan(GOAL, 0.5, 0.5)
+    planner.stop()
+    planner.close()
+
+
+def test_what_is_wrong_with_the_session_is_said():
+    with pytest.raises(BackendUnavailable, match="no group left_arm"):
+        MoveItProcess("left_arm", fake_session)
