@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,42 +16,15 @@ from spatial_vla.actions import (
     SpatialActionTokenizer,
     read_processor_config,
 )
-from spatial_vla.geometry import PinholeCamera
 from spatial_vla.geometry.ego3d import released_intrinsics
-from torch import Tensor
 
 from .checkpoint import load
-from .depth import DepthProvider, GivenDepth, ZoeDepth
-from .ego3d import back_project
+from .depth import DepthProvider, ZoeDepth
 from .generate import ActionDecoder
 from .model import SpatialVla
+from .positions import Positions, Request
 from .prompt import Prompts, image_tensor
 from .quantise import quantise
-
-
-class MissingDepth(ValueError):
-    """A request comes without depth, and nothing estimates it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What a policy is asked.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB of the external camera.
-        instruction: what to do.
-        depth: (H, W) metres along the optical axis, registered to the image; 0, NaN and infinity where not measured.
-            None: estimated.
-        intrinsics: (3, 3) of the image, the centre of the first pixel at (0, 0). None: those the released weights were
-            trained with, whatever the camera was.
-        stamp_ns: when the image was taken.
-    """
-
-    image: NDArray[np.uint8]
-    instruction: str
-    depth: ArrayLike | None = None
-    intrinsics: ArrayLike | None = None
-    stamp_ns: int = 0
 
 
 class SpatialVlaPolicy:
@@ -65,6 +37,7 @@ class SpatialVlaPolicy:
         depth: estimates it for requests without; None takes the network's ZoeDepth, if it is loaded.
         dt: duration of a step [s], that of the data set (Bridge 0.2). frame: whose axes its actions are along.
         compat: depth, intrinsics and positions rounded as the released code does, and its choice of ZoeDepth's head.
+        record: as of :class:`.generate.ActionDecoder`.
     """
 
     def __init__(
@@ -79,15 +52,16 @@ class SpatialVlaPolicy:
         dt: float = 0.2,
         frame: str = "panda_link0",
         compat: bool = False,
+        record: bool = True,
     ) -> None:
         self.model, self.prompts, self.tokenizer, self.statistics = model, prompts, tokenizer, statistics
-        self.intrinsics = np.asarray(intrinsics, dtype=np.float64)
-        self.dt, self.frame, self.compat = dt, frame, compat
+        self.dt, self.frame = dt, frame
         if depth is None and model.vision_zoe_model is not None and model.config.depth is not None:
             size = model.config.depth.backbone_config.image_size  # pyright: ignore[reportOptionalMemberAccess]
             depth = ZoeDepth(model.vision_zoe_model, compat=compat, size=size)
-        self.depth = depth
-        self.decoder = ActionDecoder(model, tokenizer.grid.cells, tokenizer.steps)
+        kind = model.dtype if compat else torch.float32
+        self.positions = Positions(model.config, intrinsics, depth, compat=compat, dtype=kind)
+        self.decoder = ActionDecoder(model, tokenizer.grid.cells, tokenizer.steps, record)
 
     @classmethod
     def from_folder(
@@ -138,6 +112,7 @@ class SpatialVlaPolicy:
             dt=dt,
             frame=frame,
             compat=compat,
+            record=bits is None,  # the quantisers' kernels may decide on values
         )
 
     def __call__(
@@ -160,7 +135,7 @@ class SpatialVlaPolicy:
         """
         side, device = self.model.config.image_size, self.model.device
         images = torch.stack([image_tensor(request.image, side) for request in requests]).to(device)
-        points = self._points(requests, images)
+        points = self.positions(requests, images)
         sequences = self.prompts([request.instruction for request in requests]).to(device)
         found = self.decoder(sequences, images, points)
         tokens, chances = found.ids.cpu().numpy(), found.log_probabilities.cpu().numpy()
@@ -193,46 +168,3 @@ class SpatialVlaPolicy:
             token_ids=tokens,
             log_probabilities=chances,
         )
-
-    def _points(self, requests: Sequence[Request], images: Tensor) -> Tensor:
-        """Points of every patch (B, P, cells squared, 3) [m]."""
-        config = self.model.config
-        intrinsics = np.stack([self._scaled_intrinsics(request) for request in requests])
-        K = torch.from_numpy(intrinsics).to(images.device, self.model.dtype if self.compat else torch.float32)
-        depth = self._depths(requests, images)
-        return back_project(depth, K, patch=config.patch_size, side=config.ego3d_cells, compat=self.compat)
-
-    def _scaled_intrinsics(self, request: Request) -> NDArray[np.float64]:
-        """(3, 3) of the network's image."""
-        half_pixel = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
-        if request.intrinsics is None:
-            # Released files and code count from the corner of the first pixel, everything else from its centre.
-            return self.intrinsics if self.compat else self.intrinsics - half_pixel
-        height, width = request.image.shape[:2]
-        side = self.model.config.image_size
-        K = PinholeCamera.from_K(width, height, request.intrinsics).resized(side, side).K
-        return K + half_pixel if self.compat else K
-
-    def _depths(self, requests: Sequence[Request], images: Tensor) -> Tensor:
-        """Metres (B, S, S): measured where given, the others estimated together."""
-        lacking = [i for i, request in enumerate(requests) if request.depth is None]
-        if lacking and self.depth is None:
-            raise MissingDepth(
-                f"request {lacking[0]} has no depth and the policy no estimator: give depth in metres, or load the "
-                "checkpoint with its depth network, or pass an estimator (spatialvla/depth.py)"
-            )
-        depths: list[Tensor] = [images.new_empty(0)] * len(requests)
-        if lacking and self.depth is not None:
-            for i, metres in zip(lacking, self.depth.depth(images[lacking]), strict=True):
-                depths[i] = metres
-        kind = depths[lacking[0]].dtype if lacking else torch.float32
-        for i, request in enumerate(requests):
-            if request.depth is not None:
-                shape = np.shape(request.depth)
-                if shape != request.image.shape[:2]:
-                    raise ValueError(
-                        f"depth of request {i} has shape {shape}, its image {request.image.shape[:2]}; expected depth "
-                        "registered to the image, pixel by pixel"
-                    )
-                depths[i] = GivenDepth(request.depth).depth(images[i : i + 1])[0].to(kind)
-        return torch.stack(depths)

@@ -119,9 +119,10 @@ def make_wide_model() -> Callable[..., SpatialVla]:
     vision = {"hidden_size": 64, "intermediate_size": 128}
     fields["text_config"] |= text
     fields["vision_config"] |= vision
-    return lambda: tiny_model(
-        dtype=torch.bfloat16, **{n: fields[n] for n in ("text_config", "vision_config")}
-    )
+    # Large enough to be sure of a token.
+    fields["text_config"] |= {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+    chosen = {name: fields[name] for name in ("text_config", "vision_config")}
+    return lambda dtype=torch.bfloat16: tiny_model(dtype=dtype, **chosen)
 
 
 @pytest.fixture(scope="session")

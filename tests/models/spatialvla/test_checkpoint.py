@@ -308,6 +308,23 @@ def test_a_loaded_weight_is_the_memory_that_was_read(make_model, tmp_path, monke
     assert places == {name: t.data_ptr() for name, t in read.items()}
 
 
+@pytest.mark.parametrize("shard_size", ["5GB", "40KB"])
+def test_a_model_can_be_written_over_the_files_it_was_read_from(shard_size, make_model, tmp_path):
+    """Weights may still be read from the file when it is replaced."""
+    model = make_model()
+    save_released(model, tmp_path, shard_size)
+    again = load(tmp_path)
+    with torch.no_grad():
+        again.spatial_embed_tokens.weight += 1
+    save_released(again, tmp_path, shard_size)
+    last = load(tmp_path).state_dict()
+    for name, tensor in model.state_dict().items():
+        if name == "spatial_embed_tokens.weight":
+            assert torch.equal(last[name], tensor + 1)
+        elif name != "language_model.model.embed_tokens.weight":
+            assert torch.equal(last[name], tensor), name
+
+
 def test_mismatch_lists_what_is_missing_unexpected_and_misshaped(make_model, tmp_path):
     model = make_model()
     save_released(model, tmp_path)

@@ -186,3 +186,18 @@ def test_free_generation_equals_transformers_generate(make_model, make_inputs):
             assert mine == theirs[: len(mine)] and set(theirs[len(mine) :]) <= {0}
             same += len(mine)
     assert same > 24
+
+
+@pytest.mark.gpu
+def test_recorded_decoding_equals_step_by_step(make_model, make_inputs, cells):
+    """Two sizes in turns, so that recordings are reused; a reply stays as it was when the next comes."""
+    model = make_model().to("cuda")
+    plain, recorded = (ActionDecoder(model, cells, record=record) for record in (False, True))
+    kept = []
+    for seed, lengths in enumerate([(2, 5), (3,), (4, 5), (1,), (5, 5)]):
+        sequences, images, points = make_inputs(model, lengths, seed)
+        given = sequences.to("cuda"), images.cuda(), points.cuda()
+        kept.append((plain(*given), recorded(*given)))
+    for wanted, found in kept:
+        assert torch.equal(found.ids, wanted.ids)
+        assert torch.allclose(found.log_probabilities, wanted.log_probabilities, atol=1e-4)

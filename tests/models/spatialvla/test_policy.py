@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from spatial_models.spatialvla.checkpoint import save_released
-from spatial_models.spatialvla.policy import MissingDepth, Request, SpatialVlaPolicy
+from spatial_models.spatialvla.policy import SpatialVlaPolicy
+from spatial_models.spatialvla.positions import MissingDepth, Request
 from spatial_models.spatialvla.prompt import image_tensor
 from spatial_vla.geometry import PinholeCamera
 from spatial_vla.geometry.ego3d import patch_points
@@ -91,7 +92,7 @@ def test_a_chunk_is_what_the_oracle_says_in_metres_and_radians(policy, cells):
     request = Request(image, "Lift the cup", depth, K)
     sequences = policy.prompts(["lift the cup"])
     pixels = image_tensor(image, 28)
-    points = policy._points([request], pixels[None])[0]
+    points = policy.positions([request], pixels[None])[0]
     tokens, chances = Oracle(policy.model).constrained(
         sequences.ids[0].tolist(), pixels, points, cells, steps=2
     )
@@ -110,7 +111,7 @@ def test_points_are_those_of_the_camera_in_use(policy):
     depth[:9, :20] = 0.0
     K = [[55.0, 0.0, 30.0], [0.0, 50.0, 22.0], [0.0, 0.0, 1.0]]
     request = Request(rng_image(3), "go", depth, K)
-    found = policy._points([request], torch.zeros(1, 3, 28, 28))[0]
+    found = policy.positions([request], torch.zeros(1, 3, 28, 28))[0]
     wanted = patch_points(depth, PinholeCamera.from_K(64, 48, K), size=28).points
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -119,7 +120,9 @@ def test_points_are_those_of_the_camera_in_use(policy):
 def test_without_intrinsics_points_are_as_in_training(compat, folder):
     """Middles of cells 7 i + 3.5 with the released matrix scaled by the sides' ratios."""
     policy = SpatialVlaPolicy.from_folder(folder, "lab/1.0.0", compat=compat)
-    points = policy._points([Request(rng_image(0), "go", np.full((48, 64), 2.0))], torch.zeros(1, 3, 28, 28))
+    points = policy.positions(
+        [Request(rng_image(0), "go", np.full((48, 64), 2.0))], torch.zeros(1, 3, 28, 28)
+    )
     fx, fy, cx, cy = 60 * 28 / 64, 62 * 28 / 48, 31 * 28 / 64, 23.5 * 28 / 48
     for patch in range(4):
         for cell in range(4):
