@@ -128,8 +128,8 @@ class World:
             start_ns: simulated time that the points count from; None means now.
 
         Raises:
-            ValueError: see ``JointPath.replaced``; the old trajectory stays in force. After a reset the first one has to
-                start where the arm is: what comes from elsewhere was on its way before.
+            ValueError: see ``JointPath.replaced``; the old trajectory stays in force. The first one after a reset
+                has to start where the arm is: what comes from elsewhere was on its way before.
         """
         now = self._steps * STEP
         start = now if start_ns is None else start_ns * 1e-9
