@@ -34,7 +34,7 @@ class RelationTable:
             np.fill_diagonal(margins.value, np.nan)
 
     def margins(self, frame: Frame, relation: Relation) -> Margins:
-        """Margins (n, n) of "i relation j" [m], NaN on the diagonal; "between" has three arguments and is not among them."""
+        """Margins (n, n) of "i relation j" [m], NaN on the diagonal; "between" has three arguments and is not here."""
         return self._margins[frame, relation]
 
     def verdicts(self, frame: Frame, relation: Relation) -> NDArray[np.int8]:
