@@ -99,6 +99,14 @@ class Footprints:
         most = np.maximum(u, v)
         return np.where(most > 0.0, np.sqrt(u.clip(0.0) ** 2 + v.clip(0.0) ** 2), most)
 
+    @property
+    def overlap(self) -> Array:
+        """How deep the rectangles are in each other (n, n) [m]; minus a lower bound of the gap where they are not."""
+        across = np.abs(np.einsum("ikc,jlc->ijkl", self.axes, self.axes))
+        shift = np.abs(np.einsum("ikc,ijc->ijk", self.axes, self.centre[:, None] - self.centre[None]))
+        depth = (self.half[:, None] + np.einsum("ijkl,jl->ijk", across, self.half) - shift).min(axis=-1)
+        return np.minimum(depth, depth.T)
+
     def take(self, rows: NDArray[np.intp]) -> Footprints:
         """Some of the rectangles."""
         return Footprints(self.centre[rows], self.axes[rows], self.half[rows], self.upright[rows])

@@ -27,6 +27,8 @@ from .visibility import blocked, in_picture
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+#: A cell is divided into this many squared parts for a proof, and of more cells than that none is tried.
+_PARTS, _MOST_PROOFS = 4, 60
 KEYS: tuple[tuple[Frame, Relation], ...] = tuple((f, d) for f in FRAMES for d in DIRECTIONS)
 
 
@@ -84,10 +86,10 @@ def fits(
 class _Region:
     """Grids of k nodes around each of the b references on one surface, and what is known of each node.
 
-    ``nodes`` (b, k, 2); ``cell`` (b, 1) half a cell's diagonal; ``gaps`` (b, k, n) to every object's rectangle;
-    ``near`` (b, 1, k) to the reference's; ``edge`` (b, k) to the surface's edge; ``margins`` (b, 12, k) by ``KEYS``,
-    minus infinity where the frame is not ``defined`` (b, 12); ``inside`` (b, 1, k) in the picture; ``seen``: and not
-    hidden.
+    ``nodes`` (b, k, 2), ``steps`` (b, 2) apart; ``cell`` (b, 1) half a cell's diagonal; ``gaps`` (b, k, n) to every
+    object's rectangle; ``near`` (b, 1, k) to the reference's; ``edge`` (b, k) to the surface's edge; ``margins``
+    (b, 12, k) by ``KEYS``, minus infinity where the frame is not ``defined`` (b, 12); ``inside`` (b, 1, k) in the
+    picture; ``seen``: and not hidden.
     """
 
     def __init__(
@@ -105,7 +107,8 @@ class _Region:
         steps = np.linspace(-1.0, 1.0, rules.nodes)
         unit = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
         self.nodes = ground.centre[references][:, None] + (unit * spans[:, None]) @ ground.axes[references]
-        self.cell = np.hypot(*spans.T)[:, None] / (rules.nodes - 1)
+        self.steps = 2.0 * spans / (rules.nodes - 1)
+        self.cell = np.hypot(*self.steps.T)[:, None] / 2.0
         flat = self.nodes.reshape(-1, 2)
         points = np.column_stack((flat, np.full(len(flat), surface.height)))
         gaps = ground.distance(flat)
@@ -149,24 +152,23 @@ class _Search:
     """One thing to be put near the references of a region, in all directions at once."""
 
     def __init__(self, scene: SpatialScene, a: int, region: _Region, rules: FitRules) -> None:
-        self._region, self._rules = region, rules
+        self._scene, self._region, self._rules = scene, region, rules
         ground, slack, references = region.ground, scene.slack, region.references
         self._axes, self._half, self._slack = ground.axes[a], ground.half[a], float(slack[a])
         self._outer, self._inner = float(np.hypot(*self._half)), float(self._half.min())
-        tall = float(scene.boxes.high[a] - scene.boxes.low[a])
-        rows = np.flatnonzero(obstructs(scene, region.surface, tall))
+        self._tall = float(scene.boxes.high[a] - scene.boxes.low[a])
+        rows = np.flatnonzero(obstructs(scene, region.surface, self._tall))
         self._rows, self._grow = rows[rows != a], slack
         # An obstacle's rectangle is exact only if it stands upright; only such a one proves anything.
         self._sure_rows = self._rows[ground.upright[self._rows]]
         self.defined = region.defined & (references != a)[:, None]
-        reach = rules.reach or 2.0 * float(self._half.max())
+        reach = self._reach = rules.reach or 2.0 * float(self._half.max())
         own = slack[references][:, None]
         wide = region.cell + own
         near, margins = region.near, region.margins
-        self._certain = (margins >= (self._outer + own)[..., None]) & (
-            (near <= reach + self._inner) & region.seen
-        )
-        self._loose = (margins >= -(wide + tall / 2.0)[..., None]) & (
+        self._within = (margins >= (self._outer + own)[..., None]) & (near <= reach + self._inner)
+        self._certain = self._within & region.seen
+        self._loose = (margins >= -(wide + self._tall / 2.0)[..., None]) & (
             near <= (reach + self._outer + wide)[..., None]
         )
 
@@ -202,18 +204,62 @@ class _Search:
         room = np.minimum(
             (region.gaps[..., rows] + self._grow[rows]).min(axis=-1, initial=np.inf), region.edge
         )
-        open_ = room - region.cell >= self._outer
-        keys &= ~(loose & open_[:, None]).any(axis=-1)
+        # Where A fits at a node, at any turn or at one, there is nothing to prove.
+        free = room >= self._outer
+        keys &= ~(self._within & free[:, None]).any(axis=-1)
+        tight = (self._within & keys[..., None]).any(axis=1) & ~free & (room >= self._inner)
+        if tight.any():
+            free[tight] = self._fits(tight, self._half, rows, self._grow).any(axis=1)
+            keys &= ~(self._within & free[:, None]).any(axis=-1)
         if not keys.any():
             return keys
-        unsure = (loose & keys[..., None]).any(axis=1) & (room + region.cell >= self._inner - self._slack)
-        shrink = self._outer * np.sin(np.pi / self._rules.turns / 2.0) + self._slack
-        for row in np.flatnonzero(unsure.any(axis=1)):
-            half, mine = self._half - shrink - region.cell[row], np.zeros_like(unsure)
-            mine[row] = unsure[row]
-            if half.min() > 0.0:
-                unsure[mine] = self._fits(mine, half, rows, -self._grow).any(axis=1)
-        return keys & ~(loose & unsure[:, None]).any(axis=-1)
+        for row in np.flatnonzero(keys.any(axis=1)).tolist():
+            unsure = (loose[row, keys[row]]).any(axis=0) & (
+                room[row] + region.cell[row] >= self._inner - self._slack
+            )
+            keys[row] = self._proven(row, np.flatnonzero(unsure), keys[row])
+        return keys
+
+    def _proven(self, row: int, nodes: NDArray[np.intp], keys: Mask) -> Mask:
+        """Which of some keys (12,) of one reference stand a finer look at the cells of some nodes.
+
+        Each cell is divided; around the middle of a part, A shrunk by what lies between parts and turns must meet
+        something wherever the part may belong to the key's region.
+        """
+        region, turns = self._region, 2 * self._rules.turns
+        cell = float(region.cell[row, 0]) / _PARTS
+        half = self._half - cell - self._outer * np.sin(np.pi / turns / 2.0) - self._slack
+        if len(nodes) > _MOST_PROOFS or half.min() <= 0.0:
+            return keys & (len(nodes) == 0)
+        b, surface = int(region.references[row]), region.surface
+        parts = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
+        offsets = np.stack(np.meshgrid(parts, parts), axis=-1).reshape(-1, 2) * region.steps[row]
+        spots = (region.nodes[row, nodes][:, None] + offsets @ region.ground.axes[b]).reshape(-1, 2)
+        points = np.column_stack((spots, np.full(len(spots), surface.height)))
+        margins = point_margins(self._scene, points[None], [b])
+        wide = cell + float(self._scene.slack[b])
+        # The bearing of A's middle differs from that of its ground by parallax.
+        extra = {
+            key: self._tall / 2.0 if key[0] == "ego" and key[1] in ("left", "right") else 0.0 for key in KEYS
+        }
+        loose = np.array([margins[key][0] >= -(wide + extra[key]) for key in KEYS])
+        gaps = region.ground.distance(spots)
+        loose &= gaps[:, b] <= self._reach + self._outer + wide
+        rows = self._sure_rows
+        room = np.minimum(
+            (gaps[:, rows] + self._grow[rows]).min(axis=1, initial=np.inf), surface.margin(spots)
+        )
+        loose &= room + cell >= self._inner - self._slack
+        # A few parts first: most proofs fail, and early.
+        for step in (8, 1):
+            look = np.flatnonzero(loose[keys].any(axis=0))[::step]
+            near = rows[gaps[np.ix_(look, rows)].min(axis=0, initial=np.inf) <= self._outer]
+            obstacles, grow = region.ground.take(near), -self._grow[near]
+            fitting = fits_turned(spots[look], self._axes, half, turns, obstacles, grow, surface).any(axis=1)
+            keys = keys & ~loose[:, look[fitting]].any(axis=1)
+            if not keys.any():
+                break
+        return keys
 
     def _fits(self, nodes: Mask, half: Array, rows: NDArray[np.intp], grow: Array) -> Mask:
         """Whether the rectangle fits at the nodes of a mask (b, k), by turn: (chosen nodes, turns)."""

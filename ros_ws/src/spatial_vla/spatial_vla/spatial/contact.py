@@ -54,26 +54,36 @@ def contacts(scene: SpatialScene, rules: Rules, below: Margins) -> dict[Relation
     }
 
 
-def between(scene: SpatialScene, subject: int, first: int, second: int) -> tuple[float, float]:
-    """Margin and uncertainty [m] of "subject is between first and second"; NaN if those stand in one place."""
-    boxes, rows = scene.boxes, [subject, first, second]
-    line = boxes.centre[second, :2] - boxes.centre[first, :2]
-    length = float(np.linalg.norm(line))
-    band = float(scene.slack[rows].max() * 2.0)
-    if length <= max(band, 1e-6):
-        return float("nan"), band
-    along = np.append(line / length, 0.0)
-    across = np.array((-along[1], along[0], 0.0))
-    axes = np.stack((along, across))
-    centre, reach = boxes.centre[rows] @ axes.T, boxes.reach(axes)[rows]
-    a, b, c = centre[:, 0]
-    beyond = min(a - b - max(reach[0, 0], reach[1, 0]), c - a - max(reach[0, 0], reach[2, 0]))
-    aside = max(reach[1, 1], reach[2, 1]) - abs(centre[0, 1] - centre[1, 1])
-    height = boxes.centre[subject, 2]
-    level = min(height - boxes.low[[first, second]].min(), boxes.high[[first, second]].max() - height)
+def between(scene: SpatialScene) -> Margins:
+    """Margins (n, n, n) of "i is between j and k"; NaN where two of them are one, or j and k in one place."""
+    boxes, count = scene.boxes, len(scene.boxes)
+    line = boxes.centre[None, :, :2] - boxes.centre[:, None, :2]
+    length = np.linalg.norm(line, axis=-1)
+    band = 2.0 * np.max(np.broadcast_arrays(*np.ix_(*(scene.slack,) * 3)), axis=0)
+    along = line / np.maximum(length, 1e-9)[..., None]
+    across = np.stack((-along[..., 1], along[..., 0]), axis=-1)
+    flat = boxes.rotation[:, :2] * boxes.half[:, None]
+    reach, width = (np.abs(np.einsum("jkc,ica->ijka", axes, flat)).sum(-1) for axes in (along, across))
+    at, off = (np.einsum("jkc,ic->ijk", axes, boxes.centre[:, :2]) for axes in (along, across))
+    first, second = np.arange(count)[None, :, None], np.arange(count)[None, None, :]
+    j, k = np.meshgrid(np.arange(count), np.arange(count), indexing="ij")
+    beyond = at - at[j, j, k] - np.maximum(reach, reach[j, j, k])
+    before = at[k, j, k] - at - np.maximum(reach, reach[k, j, k])
+    aside = np.maximum(width[j, j, k], width[k, j, k]) - np.abs(off - off[j, j, k])
+    height = boxes.centre[:, None, None, 2]
+    level = np.minimum(
+        height - np.minimum(boxes.low[first], boxes.low[second]),
+        np.maximum(boxes.high[first], boxes.high[second]) - height,
+    )
+    value = np.minimum(np.minimum(beyond, before), np.minimum(aside, level))
     # Errors of the two ends turn the line by up to their sum over its length.
-    spread = float(np.linalg.norm(boxes.centre[subject, :2] - boxes.centre[first, :2]))
-    return float(min(beyond, aside, level)), band * (1.0 + max(spread, length) / length)
+    spread = np.linalg.norm(boxes.centre[:, None, :2] - boxes.centre[None, :, :2], axis=-1)[:, :, None]
+    safe = np.maximum(length, 1e-9)
+    band = band * (1.0 + np.maximum(spread, length) / safe)
+    one = np.eye(count, dtype=bool)
+    value[np.broadcast_to(one[:, :, None] | one[:, None] | one[None], value.shape)] = np.nan
+    value[:, length <= 1e-6] = np.nan
+    return Margins(value, band)
 
 
 def _within(scene: SpatialScene, rules: Rules) -> Array:

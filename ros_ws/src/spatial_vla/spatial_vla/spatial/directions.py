@@ -14,7 +14,8 @@ The directions of the frames (world: z up):
     ego     left is left in the picture: intervals of bearing atan2(x, z) in the optical frame; in front is nearer along
             the horizontal part of the camera's view direction
     object  B's own sides: in front is along B's +x, left along its +y (levelled); only if B has a front
-    above   +z in all frames; "above" is "higher than", the things need not be above each other's ground
+    above   +z in all frames; "above" is "higher than", the things need not be above each other's ground. Of upright
+            solids whose grounds overlap, which cannot reach into each other, it is the one with the higher middle
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .scene import NEAREST, SpatialScene
-from .verdict import Frame, Relation
+from .verdict import ROUNDING, Frame, Relation
 
 Array = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def directions(scene: SpatialScene) -> dict[tuple[Frame, Relation], Margins]:
     both("ego", "left", "right", _bearing(scene))
     tilt = scene.camera_uncertainty.angle * distance
     both("ego", "front", "behind", Margins(_along(scene, -scene.gaze), band + tilt))
-    height = Margins(_along(scene, up), band)
+    height = Margins(_over_each_other(scene, _along(scene, up), band), band)
     for frame in ("ego", "world", "object"):
         both(frame, "above", "below", height)
     out |= _own_sides(scene, band, distance)
@@ -68,6 +69,19 @@ def directions(scene: SpatialScene) -> dict[tuple[Frame, Relation], Margins]:
 def _along(scene: SpatialScene, axis: Array) -> Array:
     centre, reach = scene.boxes.centre @ axis, scene.boxes.reach(axis[None])[:, 0]
     return np.subtract.outer(centre, centre) - np.maximum.outer(reach, reach)
+
+
+def _over_each_other(scene: SpatialScene, value: Array, band: Array) -> Array:
+    """Margins of "above", of stacked things the height between their middles: thin ones are told apart by that."""
+    ground = scene.boxes.footprints
+    solid = ground.upright & np.array(
+        [not (item.known_traits.container or item.known_traits.canopy) for item in scene.objects], bool
+    )
+    rise = np.subtract.outer(scene.boxes.centre[:, 2], scene.boxes.centre[:, 2])
+    stacked = (ground.overlap > band) & (rise > 0.0) & solid[:, None] & solid[None]
+    # Only what touches or is apart in height; one box within another is another matter.
+    stacked &= np.subtract.outer(scene.boxes.low, scene.boxes.high) > -band - ROUNDING
+    return np.where(stacked, np.maximum(rise, value), value)
 
 
 def _bearing(scene: SpatialScene) -> Margins:

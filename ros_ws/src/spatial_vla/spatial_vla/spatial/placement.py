@@ -39,14 +39,16 @@ def fits_turned(
     on = ((nodes @ normals.T - offsets)[:, None] >= support).all(axis=-1)
     if not len(obstacles.half):
         return on
-    across = np.abs(np.einsum("tic,mjc->tmij", turned, obstacles.axes))
+    across = np.abs(np.einsum("tic,mjc->mtij", turned, obstacles.axes))
     size = obstacles.half + grow[:, None]
     shift = nodes[:, None] - obstacles.centre
-    theirs = np.abs(np.einsum("kmc,mjc->kmj", shift, obstacles.axes)) - size
-    mine = np.abs(np.einsum("kmc,tic->ktmi", shift, turned)) - half
-    apart = (theirs[:, None] >= np.einsum("tmij,i->tmj", across, half)).any(axis=-1)
-    apart |= (mine >= np.einsum("tmij,mj->tmi", across, size)).any(axis=-1)
-    return on & np.all(apart, axis=-1)
+    theirs = (np.abs((shift[:, :, None] * obstacles.axes).sum(axis=-1)) - size)[:, :, None]
+    mine = np.abs(shift @ turned.reshape(-1, 2).T).reshape(len(nodes), len(size), turns, 2) - half
+    need, gap = np.einsum("mtij,i->mtj", across, half), np.einsum("mtij,mj->mti", across, size)
+    apart = theirs[..., 0] >= need[..., 0]
+    for k, (ours, limit) in enumerate(((theirs, need), (mine, gap), (mine, gap))):
+        apart |= ours[..., (1, 0, 1)[k]] >= limit[..., (1, 0, 1)[k]]
+    return on & np.all(apart, axis=1)
 
 
 def placed_margins(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from .contact import Rules, between, contacts
 from .directions import Margins, directions
 from .scene import SpatialScene
-from .verdict import FRAMES, RELATIONS, Frame, Judgement, Relation, decided, verdict_of
+from .verdict import DIRECTIONS, FRAMES, RELATIONS, Frame, Judgement, Relation, decided, verdict_of
 
 
 class RelationTable:
@@ -24,9 +25,8 @@ class RelationTable:
     def __init__(self, scene: SpatialScene, rules: Rules | None = None) -> None:
         self.scene = scene.in_world()
         self._margins = directions(self.scene)
-        for relation, margins in contacts(
-            self.scene, rules or Rules(), self._margins["world", "below"]
-        ).items():
+        below = self._margins["world", "below"]
+        for relation, margins in contacts(self.scene, rules or Rules(), below).items():
             for frame in FRAMES:
                 self._margins[frame, relation] = margins
 
@@ -34,7 +34,7 @@ class RelationTable:
             np.fill_diagonal(margins.value, np.nan)
 
     def margins(self, frame: Frame, relation: Relation) -> Margins:
-        """Margins (n, n) of "i relation j" [m], NaN on the diagonal; "between" has three arguments and is not here."""
+        """Margins (n, n) of "i relation j" [m], NaN on the diagonal; "between" is not among them."""
         return self._margins[frame, relation]
 
     def verdicts(self, frame: Frame, relation: Relation) -> NDArray[np.int8]:
@@ -48,15 +48,15 @@ class RelationTable:
         value, band = float(margins.value[subject, reference]), float(margins.band[subject, reference])
         return Judgement(verdict_of(value, band), value, band)
 
-    def between(self, subject: int, first: int, second: int) -> Judgement:
-        """Is ``subject`` between ``first`` and ``second``?"""
-        value, band = between(self.scene, subject, first, second)
-        return Judgement(verdict_of(value, band), value, band)
+    @cached_property
+    def between(self) -> Margins:
+        """Margins (n, n, n) of "i is between j and k" [m]; NaN where two are one."""
+        return between(self.scene)
 
     def kinds(self) -> Iterator[tuple[Frame, Relation]]:
         """Frames and relations; those that do not depend on the frame come under "world" alone."""
         for frame, relation in self._margins:
-            if frame == "world" or relation in ("left", "right", "front", "behind"):
+            if frame == "world" or relation in DIRECTIONS:
                 yield frame, relation
 
 
@@ -88,5 +88,6 @@ def judge(
     table = RelationTable(scene, rules)
     indices = [table.scene.index(name) for name in names]
     if relation == "between":
-        return table.between(*indices)
+        value, band = (float(x[tuple(indices)]) for x in (table.between.value, table.between.band))
+        return Judgement(verdict_of(value, band), value, band)
     return table.judge(indices[0], relation, indices[1], frame)
