@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mode
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .encoder import SpaEncoder
@@ -148,7 +148,7 @@ def save_released(
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".partial")
     if path.suffix == ".safetensors":
-        save_file(state, aside, metadata={"format": "pt"})
+        aside.write_bytes(save(state, metadata={"format": "pt"}))  # save_file lets nobody else read the file
     else:
         torch.save({"state_dict": state}, aside)
     aside.replace(path)
