@@ -7,7 +7,8 @@
     unknown  anything else
 
 The region is where A's middle would be: beyond B in that direction, with a gap of at most ``reach`` between the two.
-A's present place counts as free. Only things that stand upright are moved, and turned about the vertical.
+A's present place counts as free. Nothing is said of an A that is too large for the surface as such. Only things that
+stand upright are moved, and turned about the vertical.
 """
 
 from __future__ import annotations
@@ -76,9 +77,15 @@ def fits(
     found: list[Fit] = []
     for number in sorted({int(standing[b]) for b in references} - {-1} if subjects else ()):
         surface = scene.surfaces[number]
-        region = _Region(scene, [b for b in references if standing[b] == number], surface, subjects, rules)
-        for a in subjects:
-            if surface.owner != scene.objects[a].name:
+        ground = scene.boxes.footprints
+        able = [
+            a
+            for a in subjects
+            if surface.owner != scene.objects[a].name and 2.0 * ground.half[a].min() <= surface.width
+        ]
+        if able:
+            region = _Region(scene, [b for b in references if standing[b] == number], surface, able, rules)
+            for a in able:
                 found += _for_subject(scene, a, region, rules)
     return _confirmed(scene, found, standing)
 
@@ -156,19 +163,23 @@ class _Search:
         ground, slack, references = region.ground, scene.slack, region.references
         self._axes, self._half, self._slack = ground.axes[a], ground.half[a], float(slack[a])
         self._outer, self._inner = float(np.hypot(*self._half)), float(self._half.min())
-        self._tall = float(scene.boxes.high[a] - scene.boxes.low[a])
-        rows = np.flatnonzero(obstructs(scene, region.surface, self._tall))
+        tall = float(scene.boxes.high[a] - scene.boxes.low[a])
+        rows = np.flatnonzero(obstructs(scene, region.surface, tall))
         self._rows, self._grow = rows[rows != a], slack
         # An obstacle's rectangle is exact only if it stands upright; only such a one proves anything.
         self._sure_rows = self._rows[ground.upright[self._rows]]
         self.defined = region.defined & (references != a)[:, None]
         reach = self._reach = rules.reach or 2.0 * float(self._half.max())
         own = slack[references][:, None]
-        wide = region.cell + own
         near, margins = region.near, region.margins
         self._within = (margins >= (self._outer + own)[..., None]) & (near <= reach + self._inner)
         self._certain = self._within & region.seen
-        self._loose = (margins >= -(wide + self._tall / 2.0)[..., None]) & (
+        # The bearing of A's middle differs from that of its ground by parallax.
+        self._parallax = np.array(
+            [tall / 2.0 if f == "ego" and d in ("left", "right") else 0.0 for f, d in KEYS]
+        )
+        wide = region.cell + own
+        self._loose = (margins >= -(wide + self._parallax)[..., None]) & (
             near <= (reach + self._outer + wide)[..., None]
         )
 
@@ -185,7 +196,9 @@ class _Search:
         tight = (self._certain & open_[..., None]).any(axis=1) & (room >= self._inner)
         if tight.any():
             half = self._half + rules.clearance + self._slack
-            ok = self._fits(tight, half, self._rows, self._grow)
+            ok = self._fits(
+                region.nodes[tight], region.gaps[tight], half, self._rows, self._grow, rules.turns
+            )
             free, first = np.zeros(tight.shape, bool), np.zeros(tight.shape, np.intp)
             free[tight], first[tight] = ok.any(axis=1), ok.argmax(axis=1)
             score = np.where(self._certain, np.where(free, room, -np.inf)[:, None], -np.inf)
@@ -209,67 +222,92 @@ class _Search:
         keys &= ~(self._within & free[:, None]).any(axis=-1)
         tight = (self._within & keys[..., None]).any(axis=1) & ~free & (room >= self._inner)
         if tight.any():
-            free[tight] = self._fits(tight, self._half, rows, self._grow).any(axis=1)
+            spots, gaps = region.nodes[tight], region.gaps[tight]
+            free[tight] = self._fits(spots, gaps, self._half, rows, self._grow, self._rules.turns).any(axis=1)
             keys &= ~(self._within & free[:, None]).any(axis=-1)
         if not keys.any():
             return keys
-        for row in np.flatnonzero(keys.any(axis=1)).tolist():
-            unsure = (loose[row, keys[row]]).any(axis=0) & (
-                room[row] + region.cell[row] >= self._inner - self._slack
-            )
-            keys[row] = self._proven(row, np.flatnonzero(unsure), keys[row])
-        return keys
+        unsure = (loose & keys[..., None]).any(axis=1) & (room + region.cell >= self._inner - self._slack)
+        return self._proven(unsure, keys)
 
-    def _proven(self, row: int, nodes: NDArray[np.intp], keys: Mask) -> Mask:
-        """Which of some keys (12,) of one reference stand a finer look at the cells of some nodes.
+    def _proven(self, cells: Mask, keys: Mask) -> Mask:
+        """Which keys (b, 12) stand a finer look at the cells (b, k) of some nodes.
 
         Each cell is divided; around the middle of a part, A shrunk by what lies between parts and turns must meet
         something wherever the part may belong to the key's region.
         """
         region, turns = self._region, 2 * self._rules.turns
-        cell = float(region.cell[row, 0]) / _PARTS
+        keys = keys & (np.count_nonzero(cells, axis=1, keepdims=True) <= _MOST_PROOFS)
+        row, node = np.nonzero(cells & keys.any(axis=1, keepdims=True))
+        if not len(row):
+            return keys
+        cell = float(region.cell[row].max()) / _PARTS
         half = self._half - cell - self._outer * np.sin(np.pi / turns / 2.0) - self._slack
-        if len(nodes) > _MOST_PROOFS or half.min() <= 0.0:
-            return keys & (len(nodes) == 0)
-        b, surface = int(region.references[row]), region.surface
-        parts = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
-        offsets = np.stack(np.meshgrid(parts, parts), axis=-1).reshape(-1, 2) * region.steps[row]
-        spots = (region.nodes[row, nodes][:, None] + offsets @ region.ground.axes[b]).reshape(-1, 2)
-        points = np.column_stack((spots, np.full(len(spots), surface.height)))
-        margins = point_margins(self._scene, points[None], [b])
-        wide = cell + float(self._scene.slack[b])
-        # The bearing of A's middle differs from that of its ground by parallax.
-        extra = {
-            key: self._tall / 2.0 if key[0] == "ego" and key[1] in ("left", "right") else 0.0 for key in KEYS
-        }
-        loose = np.array([margins[key][0] >= -(wide + extra[key]) for key in KEYS])
-        gaps = region.ground.distance(spots)
-        loose &= gaps[:, b] <= self._reach + self._outer + wide
-        rows = self._sure_rows
-        room = np.minimum(
-            (gaps[:, rows] + self._grow[rows]).min(axis=1, initial=np.inf), surface.margin(spots)
-        )
-        loose &= room + cell >= self._inner - self._slack
-        # A few parts first: most proofs fail, and early.
+        if half.min() <= 0.0:
+            keys[row] = False
+            return keys
+        # Most proofs fail: first at the middles of whole cells, where the grid has everything at hand.
+        margins, near = region.margins[row, :, node], region.near[row, 0, node]
+        loose = self._may_belong(margins, near, row, cell)
+        keys = self._refuted(keys, row, loose, region.nodes[row, node], region.gaps[row, node], half)
+        still = np.flatnonzero(keys[row].any(axis=1))
+        row, spots, loose, gaps = self._parts(row[still], node[still], cell)
         for step in (8, 1):
-            look = np.flatnonzero(loose[keys].any(axis=0))[::step]
-            near = rows[gaps[np.ix_(look, rows)].min(axis=0, initial=np.inf) <= self._outer]
-            obstacles, grow = region.ground.take(near), -self._grow[near]
-            fitting = fits_turned(spots[look], self._axes, half, turns, obstacles, grow, surface).any(axis=1)
-            keys = keys & ~loose[:, look[fitting]].any(axis=1)
-            if not keys.any():
-                break
+            look = np.flatnonzero((loose & keys[row]).any(axis=1))[::step]
+            if len(look):
+                keys = self._refuted(keys, row[look], loose[look], spots[look], gaps[look], half)
         return keys
 
-    def _fits(self, nodes: Mask, half: Array, rows: NDArray[np.intp], grow: Array) -> Mask:
-        """Whether the rectangle fits at the nodes of a mask (b, k), by turn: (chosen nodes, turns)."""
-        gaps = self._region.gaps[nodes][:, rows]
-        rows = rows[gaps.min(axis=0, initial=np.inf) <= np.hypot(*half) + grow[rows]]
-        obstacles = self._region.ground.take(rows)
-        spots = self._region.nodes[nodes]
-        return fits_turned(
-            spots, self._axes, half, self._rules.turns, obstacles, grow[rows], self._region.surface
-        )
+    def _may_belong(self, margins: Array, near: Array, row: NDArray[np.intp], within: float) -> Mask:
+        """Whether the region of a key (p, 12) may reach up to ``within`` of a spot, by the spot's margins (p, 12)."""
+        wide = within + self._scene.slack[self._region.references[row]][:, None]
+        return (margins >= -(wide + self._parallax)) & (near[:, None] <= self._reach + self._outer + wide)
+
+    def _refuted(
+        self, keys: Mask, row: NDArray[np.intp], loose: Mask, spots: Array, gaps: Array, half: Array
+    ) -> Mask:
+        """Keys (b, 12) less those in whose region (p, 12) a rectangle of extents ``half`` fits at a spot (p, 2)."""
+        rows, turns = self._sure_rows, 2 * self._rules.turns
+        fitting = self._fits(spots, gaps, half, rows, -self._grow, turns).any(axis=1)
+        failed = np.zeros_like(keys)
+        np.logical_or.at(failed, row[fitting], loose[fitting])
+        return keys & ~failed
+
+    def _parts(
+        self, row: NDArray[np.intp], node: NDArray[np.intp], within: float
+    ) -> tuple[NDArray[np.intp], Array, Mask, Array]:
+        """Of the parts of some cells: index of the reference (p,), middle (p, 2), to which keys' regions it may belong
+        (p, 12), and its distance to every object (p, n).
+        """
+        region = self._region
+        step = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5
+        offsets = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2) * region.steps[row][:, None]
+        anchors = region.references[row]
+        spots = region.nodes[row, node][:, None] + offsets @ region.ground.axes[anchors]
+        points = np.concatenate((spots, np.full((*spots.shape[:2], 1), region.surface.height)), axis=-1)
+        margins = point_margins(self._scene, points, anchors)
+        table = np.stack([margins[key].ravel() for key in KEYS], axis=1)
+        flat, row = spots.reshape(-1, 2), np.repeat(row, _PARTS**2)
+        gaps = region.ground.distance(flat)
+        loose = self._may_belong(table, gaps[np.arange(len(row)), region.references[row]], row, within)
+        return row, flat, loose, gaps
+
+    def _fits(
+        self, spots: Array, gaps: Array, half: Array, rows: NDArray[np.intp], grow: Array, turns: int
+    ) -> Mask:
+        """Whether a rectangle fits at spots (p, 2) whose distance to each object is ``gaps`` (p, n), by turn (p, t)."""
+        surface, ground = self._region.surface, self._region.ground
+        gaps = gaps[:, rows] - grow[rows]
+        out = np.zeros((len(spots), turns), bool)
+        room = np.minimum(gaps.min(axis=1, initial=np.inf), surface.margin(spots))
+        outer = float(np.hypot(*half))
+        out[room >= outer] = True
+        tight = np.flatnonzero((room >= half.min()) & (room < outer))
+        if len(tight):
+            rows = rows[gaps[tight].min(axis=0, initial=np.inf) <= outer]
+            obstacles = ground.take(rows)
+            out[tight] = fits_turned(spots[tight], self._axes, half, turns, obstacles, grow[rows], surface)
+        return out
 
 
 def _confirmed(scene: SpatialScene, found: list[Fit], standing: NDArray[np.intp]) -> list[Fit]:

@@ -81,7 +81,7 @@ def supports(scene: SpatialScene, tolerance: float = 0.02) -> NDArray[np.intp]:
 
 
 def point_margins(
-    scene: SpatialScene, points: Array, anchors: Sequence[int]
+    scene: SpatialScene, points: Array, anchors: Sequence[int] | NDArray[np.intp]
 ) -> dict[tuple[Frame, Relation], Array]:
     """Signed margins (a, p) [m] of points (a, p, 3) in the four directions of one object each, in the three frames.
 

@@ -34,7 +34,7 @@ def fits_turned(
         grow: (m,) by how much each obstacle counts as larger [m].
     """
     turned = _turned(axes, turns)
-    normals, offsets = _edges(surface)
+    normals, offsets = surface.edges
     support = np.einsum("tie,i->te", np.abs(np.einsum("tic,ec->tie", turned, normals)), half)
     on = ((nodes @ normals.T - offsets)[:, None] >= support).all(axis=-1)
     if not len(obstacles.half):
@@ -99,13 +99,6 @@ def _turned(axes: Array, turns: int) -> Array:
     angle = np.pi * np.arange(turns) / turns
     c, s = np.cos(angle), np.sin(angle)
     return axes @ np.stack((np.stack((c, s), -1), np.stack((-s, c), -1)), axis=1)
-
-
-def _edges(surface: SupportSurface) -> tuple[Array, Array]:
-    """Inward unit normals (e, 2) of a surface's edges, and their offsets (e,)."""
-    edges = np.roll(surface.corners, -1, axis=0) - surface.corners
-    inward = np.stack((-edges[:, 1], edges[:, 0]), axis=1) / np.linalg.norm(edges, axis=1)[:, None]
-    return inward, (inward * surface.corners).sum(axis=1)
 
 
 def _key_axes(

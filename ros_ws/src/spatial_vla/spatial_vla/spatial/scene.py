@@ -75,11 +75,23 @@ class SupportSurface:
             )
         object.__setattr__(self, "corners", corners)
 
-    def margin(self, points: Array) -> Array:
-        """Distance (p,) of points (p, 2) to the nearest edge line [m]; negative outside."""
+    @cached_property
+    def edges(self) -> tuple[Array, Array]:
+        """Inward unit normals (k, 2) of the edges, and their offsets (k,): inside where normal . point >= offset."""
         edges = np.roll(self.corners, -1, axis=0) - self.corners
         inward = np.stack((-edges[:, 1], edges[:, 0]), axis=1) / np.linalg.norm(edges, axis=1)[:, None]
-        return (np.einsum("kc,pc->pk", inward, points) - (inward * self.corners).sum(axis=1)).min(axis=1)
+        return inward, (inward * self.corners).sum(axis=1)
+
+    @cached_property
+    def width(self) -> float:
+        """The narrowest extent across an edge [m]; a disc of a larger diameter cannot stand here."""
+        inward, offset = self.edges
+        return float(((inward @ self.corners.T).max(axis=1) - offset).min())
+
+    def margin(self, points: Array) -> Array:
+        """Distance (p,) of points (p, 2) to the nearest edge line [m]; negative outside."""
+        inward, offset = self.edges
+        return (points @ inward.T - offset).min(axis=1)
 
     def moved(self, motion: SE3) -> SupportSurface:
         """The surface after a motion that keeps it level."""
