@@ -330,3 +330,20 @@ def test_a_chunk_is_one_trajectory_and_its_successor_goes_on_from_the_middle(mod
     assert np.all(np.abs(acceleration) <= panda_limits().joints.acceleration)
     arm.advance(1.0)
     assert not arm.dq.any()
+
+
+def test_11_after_a_stop_the_command_goes_to_where_the_arm_is(make):
+    """Inside the limits, or not at all where no position is commanded."""
+    bench = make()
+    if not isinstance(bench.backend, EmbeddedBackend):
+        pytest.skip("commands no positions, or whole trajectories")
+    bench.anchor()
+    follow(bench, np.array([0.1, 0, 0]), 0.3)
+    to_rest(bench)
+    there = bench.q + np.array([0.05, -0.03, 0.0, 0.02, 0.0, 0.0, 0.1])
+    for _ in range(300):
+        result = bench._sent(bench.backend.let_go(there, bench.elapsed))
+        if result.at_rest:
+            break
+    np.testing.assert_allclose(bench.q, there, atol=3e-3)
+    assert_limits(bench)

@@ -67,3 +67,10 @@ class MotionBackend(Protocol):
     def stop(self, elapsed: float) -> StreamResult:
         """Come to rest, or stay at rest."""
         ...
+
+    def let_go(self, q: Array, elapsed: float) -> StreamResult:
+        """From rest, bring the command to ``q`` (n,) [rad], where the arm is; ``at_rest`` when there, or not possible.
+
+        A back-end that does not command positions stops instead.
+        """
+        ...

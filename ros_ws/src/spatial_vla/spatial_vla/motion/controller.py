@@ -21,10 +21,12 @@ from .history import Setpoint
 from .limits import MotionLimits
 from .measurement import ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
+from .release import Release
 from .robot_model import RobotModel
 from .safety import SafetyFilter
 from .status import ControllerStatus
 from .supervisor import MotionState, Supervisor
+from .tracking import Tracking, TrackingWatch
 
 Array = NDArray[np.float64]
 
@@ -49,6 +51,7 @@ class MotionSettings:
         joint_state_timeout: oldest joint state to move on [s].
         hold_error: distance [m] and angle [rad] between reference and measurement that freeze the arm.
         fault_after: a freeze that lasts this long becomes a fault [s].
+        freezes_allowed: one more than this many freezes within ten seconds is a fault, too.
         late_tick: time between two steps of a moving arm after which it starts anew, at rest [s].
     """
 
@@ -56,6 +59,7 @@ class MotionSettings:
     joint_state_timeout: float = 0.1
     hold_error: tuple[float, float] = (0.03, 0.2)
     fault_after: float = 1.0
+    freezes_allowed: int = 3
     late_tick: float = 0.05
 
 
@@ -83,7 +87,9 @@ class MotionController:
         self._gripper = GripperSwitch(FINGER_TRAVEL)
         self._result: StreamResult | None = None  # of the last tick; None until anchored
         self._last_ns = 0
-        self._error_since_ns: int | None = None
+        s = self.settings
+        self._tracking = TrackingWatch(s.hold_error, s.fault_after, s.freezes_allowed)
+        self._release = Release()
         self._anew_ns: int | None = None
         self._anew_reason = ""
         self._tracking_error = self._latency_ms = float("nan")
@@ -138,7 +144,7 @@ class MotionController:
         """Clear a latched fault. The controller is disarmed afterwards."""
         self._supervisor.reset()
         self._supervisor.resume(TRACKING)
-        self._error_since_ns = None
+        self._tracking.forgive()
 
     def hold(self, reason: str) -> None:
         """Stop because of ``reason`` until :meth:`resume` is called with the same one."""
@@ -203,6 +209,7 @@ class MotionController:
             self._come_to_rest(now_ns, passed)
             return
         try:
+            self._release.begin_anew()
             setpoint = self._safety.step(self._reference.sample(target_ns), passed)
             backend = self._anchored_backend()
             self._result = (
@@ -228,13 +235,29 @@ class MotionController:
 
     def _come_to_rest(self, now_ns: int, passed: float) -> None:
         """Take the stop ramp, and carry the reference along so that motion can start again from there."""
-        self._result = self._anchored_backend().stop(passed)
+        self._result = self._let_go(now_ns, passed) or self._anchored_backend().stop(passed)
         self._reference.stop()
         self._unused_chunk_ns = None
         self._reference.record(now_ns + self._period_ns, self._result.reached)
         self._safety.anchor(self._result.reached)
         if self._result.at_rest:
             self._supervisor.settled()
+
+    def _let_go(self, now_ns: int, passed: float) -> StreamResult | None:
+        """After a stop: bring the command to where the arm is, so that it does not press; None if it does not."""
+        supervisor, result = self._supervisor, self._result
+        if result is None or supervisor.may_follow:
+            return None
+        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        forbidden = not supervisor.armed or supervisor.state(False) is MotionState.FAULT
+        reading = self._measurement.latest if fresh else None
+        target = self._release.target(result, reading, passed, forbidden)
+        if target is None:
+            return None
+        going = self._anchored_backend().let_go(target, passed)
+        if going.at_rest:
+            self._release.end()
+        return going
 
     def _nearly_at_rest(self) -> bool:
         """True if no joint moves faster than anybody would notice."""
@@ -265,17 +288,13 @@ class MotionController:
 
     def _watch_tracking(self, distance: float, angle: float, now_ns: int) -> None:
         """Freeze when the arm is too far from the reference, fault if that lasts, go on when it has come half-way."""
-        share = max(distance / self.settings.hold_error[0], angle / self.settings.hold_error[1])
-        if share > 1.0:
-            self._supervisor.hold(TRACKING)
-            if self._error_since_ns is None:
-                self._error_since_ns = now_ns
-        elif share < 0.5:
-            self._supervisor.resume(TRACKING)
-            self._error_since_ns = None
-        lasted_ns = 0 if self._error_since_ns is None else now_ns - self._error_since_ns
-        if lasted_ns > self.settings.fault_after * 1e9:
+        verdict = self._tracking.judge(distance, angle, now_ns)
+        if verdict is Tracking.FAULT:
             self._supervisor.fault(f"{TRACKING}: {distance:.3f} m, {angle:.2f} rad")
+        elif verdict is Tracking.LOST and self._supervisor.hold(TRACKING):
+            self._release.begin_anew()
+        elif verdict is Tracking.FOLLOWS:
+            self._supervisor.resume(TRACKING)
 
     def _hold_while(self, cause: str, condition: bool) -> None:
         if condition:
@@ -300,7 +319,9 @@ class MotionController:
         self._gate.forget()
         self._gripper.reset()
         self._last_ns = now_ns - self._period_ns  # a step at this very time sends the first command
-        self._anew_ns = self._error_since_ns = None
+        self._anew_ns = None
+        self._tracking.forget()
+        self._release.begin_anew()
         for cause in (self._anew_reason, TRACKING):
             self._supervisor.resume(cause)
 

@@ -32,6 +32,8 @@ LOOK_AHEAD = 0.06
 VELOCITY_TIME = 0.02
 #: The solver steers clear of limits that the guard enforces: distance from stops [rad] and share of the speed.
 SOFT_MARGIN, SOFT_SPEED = 0.02, 0.95
+#: Letting go: joint speed at most [rad/s], share of the way closed per second [1/s], and how near is there [rad].
+RELEASE_SPEED, RELEASE_GAIN, RELEASED = 0.4, 8.0, 2e-3
 
 
 class EmbeddedBackend:
@@ -86,6 +88,19 @@ class EmbeddedBackend:
             velocity = self._joint_velocity(now.q, reference)
         except PinkError as error:
             return self._stopping(elapsed, f"inverse kinematics: {type(error).__name__}")
+        return self._moved(velocity, now, elapsed)
+
+    def let_go(self, q: Array, elapsed: float) -> StreamResult:
+        """Go straight to ``q`` (n,) [rad] in joint space, slowly; stop at once when the guard objects."""
+        now = self._moving().at(elapsed)
+        way = np.clip(q, self._limits.lower, self._limits.upper) - now.q
+        farthest = float(np.max(np.abs(way)))
+        if farthest < RELEASED:
+            return self._stopping(elapsed, "")
+        return self._moved(way * min(RELEASE_GAIN, RELEASE_SPEED / farthest), now, elapsed)
+
+    def _moved(self, velocity: Array, now: JointMotion, elapsed: float) -> StreamResult:
+        """One period towards ``velocity`` (n,), or the stop ramp if the guard objects to that."""
         jerk = self._jerk_towards(velocity, now)
         following = now.after(self._period, jerk)
         ramp = self._planner.plan(following)

@@ -121,6 +121,10 @@ class ServoBackend:
         self._halted, self._halted_for = "", 0.0
         return self._stopping(self._reading(), "")
 
+    def let_go(self, q: Array, elapsed: float) -> StreamResult:
+        """Stop: there is no commanded position here. Servo starts from the measured state when it goes on."""
+        return self.stop(elapsed)
+
     def _reading(self) -> JointReading:
         reading = self._measured() if self._anchored else None
         if reading is None:

@@ -61,14 +61,15 @@ class Supervisor:
         """Forbid motion until armed again. A fault stays latched."""
         self._armed = False
 
-    def hold(self, cause: str) -> None:
-        """Stop because of ``cause`` until it is resumed."""
+    def hold(self, cause: str) -> bool:
+        """Stop because of ``cause`` until it is resumed. True if it was not held for that cause already."""
         if cause in self._causes:
-            return
+            return False
         self._causes[cause] = None
         self._last_cause = cause
         self.holds += self._armed and not self._holding
         self._holding = True
+        return True
 
     def resume(self, cause: str) -> None:
         """``cause`` has cleared; motion is allowed again once :meth:`settled` and no other cause is left."""

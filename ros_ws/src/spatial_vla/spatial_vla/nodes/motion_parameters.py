@@ -74,6 +74,7 @@ PARAMETERS = (
     P("hold_distance", 0.03, "Distance from the reference at which the arm freezes [m].", 0.005, 0.2),
     P("hold_angle", 0.2, "Angle from the reference at which the arm freezes [rad].", 0.02, 1.0),
     P("fault_after", 1.0, "A freeze that lasts this long is a fault [s].", 0.1, 10.0),
+    P("freezes_allowed", 3, "More freezes than these within ten seconds are a fault.", 0, 100),
 )
 
 
@@ -129,6 +130,7 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         joint_state_timeout=value("joint_state_timeout"),
         hold_error=(value("hold_distance"), value("hold_angle")),
         fault_after=value("fault_after"),
+        freezes_allowed=value("freezes_allowed"),
     )
     model = RobotModel(urdf, list(value("joints")), value("base_frame"), value("tcp_frame"))
     return MotionController(model, limits_from(value, urdf), 1.0 / value("rate"), settings)
