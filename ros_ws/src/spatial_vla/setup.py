@@ -64,8 +64,10 @@ setup(
         # ROS 2 itself, where no distribution is installed; never together with one.
         "ros": ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in MESSAGES)],
         "report": ["imageio-ffmpeg>=0.5", "rosbags>=0.10"],
-        # Tables of questions and answers, as Hugging Face data sets want them.
-        "datasets": ["pyarrow>=15"],
+        # Tables of questions and answers, as Hugging Face data sets want them; LeRobot's tables and videos.
+        "datasets": ["pyarrow>=15", "av>=12"],
+        # Check sums of RLDS files, which are read without TensorFlow.
+        "rlds": ["google-crc32c>=1.5"],
         "test": ["pytest", "pytest-timeout", "hypothesis"],
     },
     entry_points={
