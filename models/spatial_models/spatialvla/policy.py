@@ -36,6 +36,8 @@ class SpatialVlaPolicy:
         intrinsics: (3, 3) of the network's image for requests without, scaled as the released files do.
         depth: estimates it for requests without; None takes the network's ZoeDepth, if it is loaded.
         dt: duration of a step [s], that of the data set (Bridge 0.2). frame: whose axes its actions are along.
+        rotations: what the data set's are: angles about the fixed axes x, y, z, as those of the released weights, or
+            rotation vectors, as LIBERO's.
         compat: depth, intrinsics and positions rounded as the released code does, and its choice of ZoeDepth's head.
         record: as of :class:`.generate.ActionDecoder`.
     """
@@ -51,9 +53,13 @@ class SpatialVlaPolicy:
         depth: DepthProvider | None = None,
         dt: float = 0.2,
         frame: str = "panda_link0",
+        rotations: Literal["euler", "vector"] = "euler",
         compat: bool = False,
         record: bool = True,
     ) -> None:
+        if rotations not in ("euler", "vector"):
+            raise ValueError(f"rotations {rotations!r}; expected 'euler' or 'vector'")
+        self.rotations = rotations
         self.model, self.prompts, self.tokenizer, self.statistics = model, prompts, tokenizer, statistics
         self.dt, self.frame = dt, frame
         if depth is None and model.vision_zoe_model is not None and model.config.depth is not None:
@@ -76,6 +82,7 @@ class SpatialVlaPolicy:
         depth_network: bool = True,
         dt: float = 0.2,
         frame: str = "panda_link0",
+        rotations: Literal["euler", "vector"] = "euler",
         compat: bool = False,
     ) -> SpatialVlaPolicy:
         """The policy of a released checkpoint's folder; nothing is fetched and no code of the folder is run.
@@ -83,7 +90,7 @@ class SpatialVlaPolicy:
         Args:
             key: data set whose robot is driven, for example ``bridge_orig/1.0.0``.
             bits: quantise to 4 or 8, see :func:`.quantise.quantise`.
-            depth, dt, frame, compat: as of the class. depth_network: False leaves ZoeDepth out.
+            depth, dt, frame, rotations, compat: as of the class. depth_network: False leaves ZoeDepth out.
 
         Raises:
             FileNotFoundError, CheckpointMismatch, UnusableConfiguration, UnusableTokenizer: a file is absent or wrong.
@@ -111,6 +118,7 @@ class SpatialVlaPolicy:
             depth=depth,
             dt=dt,
             frame=frame,
+            rotations=rotations,
             compat=compat,
             record=bits is None,  # the quantisers' kernels may decide on values
         )
@@ -157,8 +165,9 @@ class SpatialVlaPolicy:
         chances: NDArray[np.float32],
         stamp_ns: int,
     ) -> ActionChunk:
-        # The data's rotations are angles about fixed axes: x, then y, then z.
-        turns = Rotation.from_euler("xyz", actions[:, 3:6]).as_rotvec()
+        turns = actions[:, 3:6]
+        if self.rotations == "euler":
+            turns = Rotation.from_euler("xyz", turns).as_rotvec()
         return ActionChunk(
             stamp_ns=stamp_ns,
             dt=self.dt,

@@ -2,6 +2,7 @@
 
 from .bin_policy import bin_policy_of, grid_from_bin_policy, read_processor_config
 from .chunk import ActionChunk
+from .ensemble import ActionEnsemble
 from .gaussians import RELEASED_GAUSSIANS, ActionGaussians, uniform_grid
 from .grid import ActionGrid
 from .statistics import ActionStatistics
@@ -9,6 +10,7 @@ from .tokenizer import ActionTokenError, SpatialActionTokenizer
 
 __all__ = [
     "ActionChunk",
+    "ActionEnsemble",
     "ActionGrid",
     "ActionGaussians",
     "ActionStatistics",
