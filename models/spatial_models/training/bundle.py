@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from spatial_vla.actions import ActionGrid
 from spatial_vla.language.vocabulary import Vocabulary
+from spatial_vla.policy.manifest import read_manifest
 
 from ..policy import PolicyConfig, SpatialPolicy
 
@@ -34,5 +35,14 @@ def read_policy(folder: Path) -> tuple[SpatialPolicy, ActionGrid, Vocabulary]:
     grid = ActionGrid.from_json((folder / GRID).read_text())
     words = Vocabulary(tuple(description["words"]), description["max_words"])
     policy = SpatialPolicy(PolicyConfig(**description["model"]), grid, len(words))
+    policy.load_state_dict(load_file(folder / WEIGHTS))
+    return policy.eval(), grid, words
+
+
+def read_bundle(folder: Path) -> tuple[SpatialPolicy, ActionGrid, Vocabulary]:
+    """The policy that an exported bundle was made from, as :func:`read_policy` gives it."""
+    manifest = read_manifest(folder)
+    grid, words = manifest.action_grid(), manifest.vocabulary()
+    policy = SpatialPolicy(PolicyConfig(**manifest.architecture), grid, len(words))
     policy.load_state_dict(load_file(folder / WEIGHTS))
     return policy.eval(), grid, words

@@ -41,7 +41,7 @@ setup(
     package_data={
         NAME: ["launch/*.py", "launch/config/*", "launch/rviz/*", "launch/foxglove/*", "urdf/*"],
         f"{NAME}.nodes": ["*.xml"],
-        f"{NAME}.policy": ["weights/*", "weights/*/*"],
+        f"{NAME}.policy": ["*.json", "weights/*", "weights/*/*"],
         f"{NAME}.spatial": ["*.yaml"],
         f"{NAME}.report": ["*.html", "*.css"],
     },
@@ -59,11 +59,17 @@ setup(
         *("numpy>=1.26", "scipy>=1.11", "opencv-python-headless>=4.8", "PyYAML>=6"),
         *("onnxruntime>=1.19", "pin>=3.1", "pin-pink>=3.1", "daqp>=0.5"),
         *("rich>=13", "typing_extensions>=4.9", "tyro>=0.9"),
+        "jsonschema>=4.18",  # manifests
     ],
     extras_require={
         # ROS 2 itself, where no distribution is installed; never together with one.
         "ros": ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in MESSAGES)],
         "report": ["imageio-ffmpeg>=0.5", "rosbags>=0.10"],
+        # Engines: the fastest on x86 processors; GPU memory and graphs for TensorRT; TensorRT for RTX cards, which also
+        # builds engines where there is no GPU (NVIDIA's licence, not ours: never part of what we distribute).
+        "openvino": ["openvino>=2025"],
+        "cuda": ["cuda-bindings>=12.6"],
+        "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.2"],
         # Tables of questions and answers, as Hugging Face data sets want them; LeRobot's tables and videos.
         "datasets": ["pyarrow>=15", "av>=12"],
         # Check sums of RLDS files, which are read without TensorFlow.

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..actions import ActionChunk
 from ..geometry import SE3, PinholeCamera
-from ..runtime import OnnxRuntimeSession, Session
+from ..runtime import Session
+from .encoder import stage_session
 from .manifest import read_manifest
 from .preprocess import cell_points, tool_state
 
@@ -45,20 +46,21 @@ class Decoder:
 
     Args:
         bundle: folder with ``manifest.json``.
-        session: engine to use; ``decoder.onnx`` on ONNX Runtime if None.
+        session: engine to use, or one of :data:`spatial_vla.runtime.KINDS`.
 
     Attributes:
+        choice: which kind of session runs, and why.
         pointer: (rows * side, cols * side) probability of every sub-cell in the last call, for display.
     """
 
-    def __init__(self, bundle: Path, session: Session | None = None) -> None:
+    def __init__(self, bundle: Path, session: Session | str = "onnxruntime") -> None:
         self.manifest = read_manifest(bundle)
         self.grid = self.manifest.action_grid()
         self.vocabulary = self.manifest.vocabulary()
-        self.session = session or OnnxRuntimeSession(bundle / "decoder.onnx")
+        self.session, self.choice = stage_session(bundle / "decoder.onnx", session, self.manifest.ready)
         self.pointer: NDArray[np.float32] | None = None
         self._sighting: Sighting | None = None
-        self.session.run({s.name: np.zeros(s.shape, s.dtype) for s in self.session.inputs})  # warm up
+        self.session.warmup()
 
     def decode(
         self,
@@ -111,8 +113,9 @@ class Decoder:
                 "words": words[None],
             }
         )
-        self.pointer = out["pointer"][0]
-        ids = out["tokens"][0]
+        # Copies: the session writes its next result to the same place.
+        self.pointer = out["pointer"][0].copy()
+        ids = out["tokens"][0].copy()
         deltas, gripper = self.grid.decode(ids)
         for part, least in zip((slice(0, 3), slice(3, 6)), REST, strict=True):
             if np.linalg.norm(deltas[:, part].sum(axis=0)) < least:
@@ -133,6 +136,6 @@ class Decoder:
             deltas=deltas,
             gripper=gripper,
             token_ids=ids,
-            log_probabilities=out["log_probabilities"][0],
+            log_probabilities=out["log_probabilities"][0].copy(),
             target=target,
         )

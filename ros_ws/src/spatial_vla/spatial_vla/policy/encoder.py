@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime import OnnxRuntimeSession, Session
+from ..runtime import Choice, Session, open_session
 from .manifest import read_manifest
 from .preprocess import encoder_image
 
@@ -17,16 +17,29 @@ class Encoder:
 
     Args:
         bundle: folder with ``manifest.json``.
-        session: engine to use; ``encoder.onnx`` on ONNX Runtime if None.
+        session: engine to use, or one of :data:`spatial_vla.runtime.KINDS`.
+
+    Attributes:
+        choice: which kind of session runs, and why.
     """
 
-    def __init__(self, bundle: Path, session: Session | None = None) -> None:
+    def __init__(self, bundle: Path, session: Session | str = "onnxruntime") -> None:
         self.manifest = read_manifest(bundle)
-        self.session = session or OnnxRuntimeSession(bundle / "encoder.onnx")
-        self.encode(np.zeros((self.manifest.image_size, self.manifest.image_size, 3), np.uint8))  # warm up
+        self.session, self.choice = stage_session(bundle / "encoder.onnx", session, self.manifest.ready)
+        self.session.warmup()
 
     def encode(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB (H, W, 3) uint8 of any size to features (rows, cols, channels) float32."""
-        features = self.session.run({"image": encoder_image(rgb, self.manifest.image_size)})["features"]
+        image = encoder_image(rgb, self.manifest.image_size, out=self.session.buffers["image"])
         side = self.manifest.side
-        return features.reshape(side, side, self.manifest.channels)
+        # A copy: the session writes its next result to the same place.
+        return (
+            self.session.run({"image": image})["features"].reshape(side, side, self.manifest.channels).copy()
+        )
+
+
+def stage_session(model: Path, session: Session | str, ready: tuple[str, ...]) -> tuple[Session, Choice]:
+    """The session meant, and why it is that one."""
+    if isinstance(session, str):
+        return open_session(model, session, ready=ready)
+    return session, Choice(session.device, "given")

@@ -13,8 +13,10 @@ from ..geometry import SE3, PinholeCamera
 from ..geometry.ego3d import by_patch
 
 
-def encoder_image(rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """RGB (H, W, 3) uint8 to the encoder's input (1, 3, size, size) float32 in [0, 1].
+def encoder_image(
+    rgb: NDArray[np.uint8], size: int, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """RGB (H, W, 3) uint8 to the encoder's input (1, 3, size, size) float32 in [0, 1], written to ``out`` if given.
 
     The image is resized without keeping its aspect ratio, as SpatialVLA does; :func:`cell_points` scales the
     intrinsics to match.
@@ -25,9 +27,8 @@ def encoder_image(rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         shrinking = rgb.shape[0] * rgb.shape[1] > size * size
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         rgb = np.asarray(cv2.resize(rgb, (size, size), interpolation=method), dtype=np.uint8)
-    image = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype=np.float32)
-    image /= 255.0
-    return image
+    image = np.empty((1, 3, size, size), np.float32) if out is None else out
+    return np.divide(rgb.transpose(2, 0, 1)[None], np.float32(255.0), out=image)
 
 
 def cell_pixels(size: int, patch: int, cells: int) -> NDArray[np.int64]:

@@ -1,6 +1,26 @@
 """Engines behind one protocol: named arrays in, named arrays out."""
 
+from .choose import KINDS, Choice, choose, open_session
+from .cuda import NoDevice
+from .engine_file import EngineFile, EngineMismatch
+from .machine import Machine, this_machine
 from .onnxruntime import OnnxRuntimeSession
+from .openvino import OpenVinoSession
 from .session import Session, TensorSpec, check_inputs
 
-__all__ = ["OnnxRuntimeSession", "Session", "TensorSpec", "check_inputs"]
+__all__ = [
+    "KINDS",
+    "Choice",
+    "EngineFile",
+    "EngineMismatch",
+    "Machine",
+    "NoDevice",
+    "OnnxRuntimeSession",
+    "OpenVinoSession",
+    "Session",
+    "TensorSpec",
+    "check_inputs",
+    "choose",
+    "open_session",
+    "this_machine",
+]

@@ -18,6 +18,10 @@ class TensorSpec:
     shape: tuple[int, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        """For example ``float32[1, 3, 224, 224]``."""
+        return f"{self.dtype}{list(self.shape)}"
+
 
 class Session(Protocol):
     """An engine ready to run. Shapes are static; arrays are C-contiguous numpy."""
@@ -34,15 +38,28 @@ class Session(Protocol):
 
     @property
     def device(self) -> str:
-        """Where and with what it runs, e.g. "onnxruntime 1.31 CPUExecutionProvider, 1 thread"."""
+        """Where and with what it runs, e.g. "onnxruntime 1.31 CPUExecutionProvider fp32, 1 thread(s)"."""
+        ...
+
+    @property
+    def buffers(self) -> Mapping[str, NDArray]:
+        """The memory, one array per input, that the engine reads; the same arrays as long as the session lives.
+
+        Who fills an array in place and gives that very array to :meth:`run` saves a copy.
+        """
         ...
 
     def run(self, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """Run once.
+        """Run once. The arrays returned are the session's own and hold until the next run: copy what is to stay.
 
         Raises:
             ValueError: if a name, shape or dtype differs from :attr:`inputs`.
+            RuntimeError: after :meth:`close`.
         """
+        ...
+
+    def warmup(self, runs: int = 1) -> None:
+        """Run on zeros, so that the first real run is as fast as the others."""
         ...
 
     def close(self) -> None:
@@ -63,6 +80,5 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, NDArray]) -
         spec = expected[name]
         if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
             raise ValueError(
-                f"input {name!r} is {array.dtype}{list(array.shape)}, "
-                f"the engine was built for {spec.dtype}{list(spec.shape)}"
+                f"input {name!r} is {array.dtype}{list(array.shape)}, the engine was built for {spec}"
             )

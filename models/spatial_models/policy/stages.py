@@ -1,0 +1,65 @@
+"""The small policy as engines: an encoder and a decoder."""
+
+from __future__ import annotations
+
+import torch
+from spatial_vla.language.vocabulary import Vocabulary
+from torch import Tensor, nn
+
+from ..stage import Stage
+from .policy import SpatialPolicy
+
+
+class EncoderStage(nn.Module):
+    """Image to patch features."""
+
+    def __init__(self, policy: SpatialPolicy) -> None:
+        super().__init__()
+        self.encoder = policy.encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.encoder(image)[1]
+
+
+class DecoderStage(nn.Module):
+    """Features to tokens; choosing the tokens happens inside the engine."""
+
+    def __init__(self, policy: SpatialPolicy) -> None:
+        super().__init__()
+        self.decoder = policy.decoder
+
+    def forward(
+        self, features: Tensor, points: Tensor, valid: Tensor, state: Tensor, words: Tensor
+    ) -> tuple[Tensor, ...]:
+        out = self.decoder(features, points, valid, state, words)
+        logs = [x.log_softmax(-1) for x in (out.translation, out.rotation, out.gripper)]
+        best = [x.max(-1) for x in logs]
+        tokens = torch.stack([b.indices for b in best], dim=-1)
+        chances = torch.stack([b.values for b in best], dim=-1)
+        pointer = out.cell_logits.softmax(-1)
+        return tokens, chances, out.target, pointer[:, -1], pointer[:, :-1]
+
+
+def policy_stages(policy: SpatialPolicy, words: Vocabulary, seed: int = 0) -> dict[str, Stage]:
+    """Encoder and decoder; other seeds give other examples."""
+    g = torch.Generator().manual_seed(seed)
+    size, patches = policy.encoder.image_size, policy.encoder.grid**2
+    ids = torch.zeros(1, words.max_words, dtype=torch.int64)
+    ids[0, :4] = torch.randint(1, len(words), (4,), generator=g)
+    state = torch.cat((torch.rand(1, 3, generator=g) * 0.5, torch.rand(1, 7, generator=g)), dim=1)
+    return {
+        "encoder": Stage(
+            EncoderStage(policy).eval(), {"image": torch.rand(1, 3, size, size, generator=g)}, ("features",)
+        ),
+        "decoder": Stage(
+            DecoderStage(policy).eval(),
+            {
+                "features": torch.randn(1, patches, policy.encoder.width, generator=g),
+                "points": torch.rand(1, patches, 16, 3, generator=g) - 0.2,
+                "valid": torch.ones(1, patches, 16, dtype=torch.bool),
+                "state": state,
+                "words": ids,
+            },
+            ("tokens", "log_probabilities", "target", "absent", "pointer"),
+        ),
+    }
