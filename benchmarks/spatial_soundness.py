@@ -28,6 +28,7 @@ from spatial_vla.spatial import OPPOSITE, Frame, Relation, RelationTable, Spatia
 from spatial_vla.spatial.compatibility import fits
 from spatial_vla.spatial.free_space import free_points, supports
 from spatial_vla.spatial.published import published_annotation
+from spatial_vla.spatial.verdict import decided
 from spatial_vla_sim.spatial_scenes import Arrangement, SimulatedTables, with_errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +76,11 @@ def judge_default(truth: RelationTable, seen: SpatialScene, tally: Tally) -> Non
         tally["default", key, "answers"] += int((claim != 0).sum())
         tally["default", key, "wrong"] += int(wrong.sum())
         tally["default", key, "ambiguous"] += int(((claim == 0) & ~np.isnan(fact)).sum())
+    claim, fact = decided(table.between.value, table.between.band), truth.between.value
+    wrong = ((claim == 1) & (fact < 0.0)) | ((claim == -1) & (fact > 0.0))
+    counts = {"answers": claim != 0, "wrong": wrong, "ambiguous": (claim == 0) & ~np.isnan(fact)}
+    for name, which in counts.items():
+        tally["default", "world/between", name] += int(which.sum())
 
 
 def judge_published(record: dict[str, Any], truth: RelationTable, tally: Tally) -> None:

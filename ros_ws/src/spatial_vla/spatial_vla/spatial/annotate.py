@@ -7,7 +7,8 @@ visible, ``bbox`` [u0, v0, u1, v1], ``pixel``, ``point``}], ``relations`` {"fram
 ``margin`` n x n}}, ``between`` [[i, j, k]] that hold, ``context`` [{``anchor``, ``points`` k x 3, ``pixels`` k x 2,
 ``directions`` {"frame/direction": indices}}], ``compatibility`` [[i, j, frame, direction, verdict, place, yaw]].
 
-Verdicts of relations: 1 yes, -1 no, 0 ambiguous, 9 unknown. Pixel centres are at integers.
+Verdicts of relations: 1 yes, -1 no, 0 ambiguous, 9 unknown; of compatibility 1 can, -1 cannot, and what is unknown is
+left out. Pixel centres are at integers.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compatibility import Fit, FitRules, fits
+from .compatibility import FitRules, FitTable, fit_table
 from .contact import Rules
 from .free_space import ContextRules, FreePoints, free_points
+from .placement import KEYS
 from .relations import RelationTable
 from .scene import SpatialScene
-from .verdict import Verdict, decided
+from .verdict import decided
 from .visibility import ObjectViews, object_views
 
 SCHEMA = "spatial-annotations-1"
@@ -64,7 +66,7 @@ def annotate(scene: SpatialScene, seed: int = 0, options: AnnotationOptions | No
     compatibility: list[list[Any]] = []
     if options.compatibility:
         movable = [i for i in asked if scene.objects[i].known_traits.movable]
-        compatibility = [_fit_row(fit, number) for fit in fits(scene, movable, asked, options.fit_rules)]
+        compatibility = _fit_rows(fit_table(scene, movable, asked, options.fit_rules), number)
     return {
         "schema": SCHEMA,
         "mode": "default",
@@ -76,7 +78,7 @@ def annotate(scene: SpatialScene, seed: int = 0, options: AnnotationOptions | No
             "intrinsic": scene.camera.K.tolist(),
             "world_from_camera": scene.scene_from_camera.matrix().tolist(),
         },
-        "objects": [_object(scene, views, i) for i in asked],
+        "objects": _objects(scene, views, asked),
         "relations": _relations(table, asked),
         "between": _between(table, asked),
         "context": [row | {"anchor": number[row["anchor"]]} for row in context],
@@ -89,18 +91,29 @@ def scene_rng(dataset: str, scene: str, image: str, seed: int) -> np.random.Gene
     return np.random.default_rng((seed, zlib.crc32(f"{dataset}/{scene}/{image}".encode())))
 
 
-def _object(scene: SpatialScene, views: ObjectViews, i: int) -> Record:
-    item = scene.objects[i]
-    return {
-        "name": item.name,
-        "category": item.category,
-        "front": item.known_traits.front,
-        "box": [round(x, 6) for x in item.box.nine()],
-        "share": round(float(views.share[i]), 3),
-        "bbox": views.bounds[i].round(2).tolist(),
-        "pixel": views.pixels[i].tolist(),
-        "point": views.points[i].tolist(),
-    }
+def _objects(scene: SpatialScene, views: ObjectViews, asked: list[int]) -> list[Record]:
+    columns = (
+        scene.boxes.nines().round(6),
+        views.share.round(3),
+        views.bounds.round(2),
+        views.pixels,
+        views.points,
+    )
+    return [
+        {
+            "name": scene.objects[i].name,
+            "category": scene.objects[i].category,
+            "front": scene.objects[i].known_traits.front,
+            "box": nine,
+            "share": share,
+            "bbox": bounds,
+            "pixel": pixel,
+            "point": point,
+        }
+        for i, nine, share, bounds, pixel, point in zip(
+            asked, *(c[asked].tolist() for c in columns), strict=True
+        )
+    ]
 
 
 def _relations(table: RelationTable, asked: Sequence[int]) -> dict[str, Record]:
@@ -132,11 +145,13 @@ def _context(
 def _context_row(anchor: int, free: FreePoints, rng: np.random.Generator, most: int) -> Record | None:
     """Points that are kept for any direction, and by direction which of them."""
     chosen: dict[str, NDArray[np.intp]] = {}
-    order = rng.permutation(len(free.points))
+    order, there = rng.permutation(len(free.points)), np.zeros(len(free.points), bool)
     for (frame, direction), rows in free.directions.items():
         if len(rows):
             # One order for all directions, so that frames share their points.
-            chosen[f"{frame}/{direction}"] = order[np.isin(order, rows)][:most]
+            there[:] = False
+            there[rows] = True
+            chosen[f"{frame}/{direction}"] = order[there[order]][:most]
     if not chosen:
         return None
     kept = np.unique(np.concatenate(list(chosen.values())))
@@ -148,15 +163,25 @@ def _context_row(anchor: int, free: FreePoints, rng: np.random.Generator, most: 
     }
 
 
-def _fit_row(fit: Fit, number: dict[int, int]) -> list[Any]:
-    verdict = {Verdict.YES: 1, Verdict.NO: -1}.get(fit.verdict, 9)
-    place = None if fit.place is None else [round(x, 5) for x in fit.place]
+def _fit_rows(table: FitTable, number: dict[int, int]) -> list[list[Any]]:
+    """Answers that are known."""
+    known = np.flatnonzero(table.verdict)
+    columns = (
+        table.subject,
+        table.reference,
+        table.key,
+        table.verdict,
+        table.place.round(5),
+        table.yaw.round(5),
+    )
     return [
-        number[fit.subject],
-        number[fit.reference],
-        fit.frame,
-        fit.direction,
-        verdict,
-        place,
-        round(fit.yaw, 5),
+        [
+            number[a],
+            number[b],
+            *KEYS[key],
+            verdict,
+            place if verdict == 1 else None,
+            yaw if verdict == 1 else 0.0,
+        ]
+        for a, b, key, verdict, place, yaw in zip(*(c[known].tolist() for c in columns), strict=True)
     ]

@@ -67,8 +67,7 @@ class OrientedBox:
 
     def nine(self) -> list[float]:
         """The inverse of ``from_nine``."""
-        angles = Rotation.from_matrix(self.rotation).as_euler("ZXY")
-        return [float(x) for x in (*self.centre, *self.size, *angles)]
+        return BoxArray.of([self]).nines()[0].tolist()
 
     def moved(self, motion: SE3) -> OrientedBox:
         """The box after a rigid motion (or expressed in another frame)."""
@@ -138,6 +137,11 @@ class BoxArray:
 
     def __len__(self) -> int:
         return len(self.centre)
+
+    def nines(self) -> Array:
+        """Each box as nine numbers (n, 9), see ``OrientedBox.from_nine``."""
+        angles = Rotation.from_matrix(self.rotation).as_euler("ZXY") if len(self) else np.zeros((0, 3))
+        return np.concatenate((self.centre, 2.0 * self.half, angles), axis=1)
 
     def take(self, rows: NDArray[np.intp]) -> BoxArray:
         """Some of the boxes, or some of them several times."""

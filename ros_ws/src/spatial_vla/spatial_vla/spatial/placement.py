@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 from .boxes import BoxArray, Footprints
 from .free_space import SAFETY
 from .scene import NEAREST, SpatialScene, SupportSurface
-from .verdict import Frame, Relation
+from .verdict import DIRECTIONS, FRAMES, Frame, Relation
 from .visibility import blocked, in_picture
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+#: What placements are asked for: frame and direction.
+KEYS: tuple[tuple[Frame, Relation], ...] = tuple((f, d) for f in FRAMES for d in DIRECTIONS)
+_FRAME = np.array([FRAMES.index(frame) for frame, _ in KEYS])
+_SIDEWAYS = np.array([direction in ("left", "right") for _, direction in KEYS])
+_SIGN = np.array([-1.0 if direction in ("right", "behind") else 1.0 for _, direction in KEYS])
 
 
 def fits_turned(
@@ -25,6 +30,7 @@ def fits_turned(
     obstacles: Footprints,
     grow: Array,
     surface: SupportSurface,
+    loosen: Array | float = 0.0,
 ) -> Mask:
     """Whether a rectangle centred on nodes (k, 2), turned by each of ``turns`` equal parts of half a circle, meets no
     obstacle and stays on the surface: (k, turns).
@@ -32,18 +38,22 @@ def fits_turned(
     Args:
         axes: (2, 2) the rectangle's axes as rows before turning; ``half`` (2,) its half extents [m].
         grow: (m,) by how much each obstacle counts as larger [m].
+        loosen: (k,) overlaps up to this [m] are none: what fits anywhere within that distance of a node passes there.
     """
+    slack = np.reshape(loosen, (-1, 1, 1))
     turned = _turned(axes, turns)
     normals, offsets = surface.edges
     support = np.einsum("tie,i->te", np.abs(np.einsum("tic,ec->tie", turned, normals)), half)
-    on = ((nodes @ normals.T - offsets)[:, None] >= support).all(axis=-1)
+    on = ((nodes @ normals.T - offsets)[:, None] >= support - slack).all(axis=-1)
     if not len(obstacles.half):
         return on
     across = np.abs(np.einsum("tic,mjc->mtij", turned, obstacles.axes))
     size = obstacles.half + grow[:, None]
     shift = nodes[:, None] - obstacles.centre
-    theirs = (np.abs((shift[:, :, None] * obstacles.axes).sum(axis=-1)) - size)[:, :, None]
-    mine = np.abs(shift @ turned.reshape(-1, 2).T).reshape(len(nodes), len(size), turns, 2) - half
+    slack = slack[..., None]
+    theirs = (np.abs((shift[:, :, None] * obstacles.axes).sum(axis=-1)) - size)[:, :, None] + slack
+    mine = np.abs(shift @ turned.reshape(-1, 2).T).reshape(len(nodes), len(size), turns, 2)
+    mine += slack - half
     need, gap = np.einsum("mtij,i->mtj", across, half), np.einsum("mtij,mj->mti", across, size)
     apart = theirs[..., 0] >= need[..., 0]
     for k, (ours, limit) in enumerate(((theirs, need), (mine, gap), (mine, gap))):
@@ -55,11 +65,13 @@ def placed_margins(
     scene: SpatialScene,
     placed: BoxArray,
     references: NDArray[np.intp],
-    keys: Sequence[tuple[Frame, Relation]],
+    keys: NDArray[np.intp],
 ) -> Array:
-    """Signed margin (f,) [m] of each placed box's direction of its reference, by the rule of ``directions``."""
+    """Signed margin (f,) [m] of each placed box's direction, a row of ``KEYS``, of its reference, by the rule of
+    ``directions``.
+    """
     out = np.full(len(keys), np.nan)
-    sideways = np.array([frame == "ego" and d in ("left", "right") for frame, d in keys])
+    sideways = _SIDEWAYS[keys] & (_FRAME[keys] == FRAMES.index("ego"))
     axes = _key_axes(scene, references, keys)
     boxes = scene.boxes
     there = boxes.take(references)
@@ -69,7 +81,7 @@ def placed_margins(
     ]
     shift = ((placed.centre - boxes.centre[references]) * axes).sum(axis=1)
     out[~sideways] = (shift - np.maximum(*reach))[~sideways]
-    sign = np.array([1.0 if d == "left" else -1.0 for _, d in keys])
+    sign = _SIGN[keys]
     middle, low, _ = _bearings(scene, placed, sign)
     b_middle, _, b_high = _bearings(scene, there, sign)
     scale = np.linalg.norm(placed.centre - scene.scene_from_camera.translation, axis=1)
@@ -96,26 +108,24 @@ def placed_seen(scene: SpatialScene, placed: BoxArray, surfaces: list[SupportSur
 
 
 def _turned(axes: Array, turns: int) -> Array:
+    return axes @ _rotations(turns)
+
+
+@cache
+def _rotations(turns: int) -> Array:
     angle = np.pi * np.arange(turns) / turns
     c, s = np.cos(angle), np.sin(angle)
-    return axes @ np.stack((np.stack((c, s), -1), np.stack((-s, c), -1)), axis=1)
+    return np.stack((np.stack((c, s), -1), np.stack((-s, c), -1)), axis=1)
 
 
-def _key_axes(
-    scene: SpatialScene, references: NDArray[np.intp], keys: Sequence[tuple[Frame, Relation]]
-) -> Array:
+def _key_axes(scene: SpatialScene, references: NDArray[np.intp], keys: NDArray[np.intp]) -> Array:
     """Unit vector (f, 3) along which each key's direction is; that of "ego left" is not used."""
     front, left = scene.own_axes
-    axes = np.empty((len(keys), 3))
-    frames, directions = (np.array(column) for column in zip(*keys, strict=True))
-    sideways, own = np.isin(directions, ("left", "right")), frames == "object"
-    axes[:] = np.where(
-        sideways[:, None],
-        (0.0, 1.0, 0.0),
-        np.where((frames == "ego")[:, None], -scene.gaze, (-1.0, 0.0, 0.0)),
-    )
-    axes[own] = np.where(sideways[own, None], left[references[own]], front[references[own]])
-    return axes * np.where(np.isin(directions, ("right", "behind")), -1.0, 1.0)[:, None]
+    sideways, own = _SIDEWAYS[keys][:, None], (_FRAME[keys] == FRAMES.index("object"))[:, None]
+    viewer = (_FRAME[keys] == FRAMES.index("ego"))[:, None]
+    axes = np.where(sideways, (0.0, 1.0, 0.0), np.where(viewer, -scene.gaze, (-1.0, 0.0, 0.0)))
+    axes = np.where(own, np.where(sideways, left[references], front[references]), axes)
+    return axes * _SIGN[keys][:, None]
 
 
 def _bearings(scene: SpatialScene, boxes: BoxArray, sign: Array) -> tuple[Array, Array, Array]:
