@@ -6,7 +6,7 @@ ENV := source .setup/activate &&
 PYTEST := $(ENV) python -m pytest -p no:launch_testing -p no:launch_ros -p no:launch_pytest
 ARGS ?=
 
-.PHONY: run test test-slow lint fmt clean help
+.PHONY: run test test-slow test-moveit lint fmt clean help
 
 run: ## set up, start the nodes and the simulated robot, and have it do a few tasks (ARGS="--tasks 5")
 	./setup
@@ -18,7 +18,11 @@ test: ## set up and run the tests
 
 test-slow: ## all tests that need no GPU
 	./setup --dev
-	$(PYTEST) -m "not gpu" $(ARGS)
+	$(PYTEST) -m "not gpu and not moveit" $(ARGS)
+
+test-moveit: ## the back-end contract against MoveIt, Servo and ros2_control; needs a full ROS 2 that has them
+	./setup --dev
+	$(PYTEST) -m moveit tests/moveit $(ARGS)
 
 lint: ## style and types
 	./setup --dev

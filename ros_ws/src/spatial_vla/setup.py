@@ -39,7 +39,14 @@ setup(
     maintainer_email="maintainers@users.noreply.github.com",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["launch/*.py", "launch/config/*", "launch/rviz/*", "launch/foxglove/*", "urdf/*"],
+        NAME: [
+            "launch/*.py",
+            "launch/config/*",
+            "launch/config/moveit/*/*",
+            "launch/rviz/*",
+            "launch/foxglove/*",
+            "urdf/*",
+        ],
         f"{NAME}.nodes": ["*.xml"],
         f"{NAME}.policy": ["*.json", "weights/*", "weights/*/*"],
         f"{NAME}.spatial": ["*.yaml"],
@@ -50,6 +57,10 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", files("launch", "*.launch.py")),
         (f"share/{NAME}/config", files("launch/config", "*.yaml")),
+        *(
+            (f"share/{NAME}/config/moveit/{r}", files(f"launch/config/moveit/{r}", "*"))
+            for r in ("panda", "fr3")
+        ),
         (f"share/{NAME}/rviz", files("launch/rviz", "*.rviz")),
         (f"share/{NAME}/urdf", files("urdf", "*.*")),
     ],

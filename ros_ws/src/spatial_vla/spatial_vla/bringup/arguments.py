@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from typing_extensions import Doc
 
+from ..description import ROBOTS
+
 
 @dataclass(frozen=True)
 class BringupArguments:
@@ -15,6 +17,12 @@ class BringupArguments:
 
     namespace: Annotated[str, Doc("Namespace of all nodes; empty for none.")] = ""
     sim: Annotated[bool, Doc("Start the simulated robot and cameras.")] = True
+    robot: Annotated[str, Doc("The arm: panda or fr3. The simulated one is a panda.")] = "panda"
+    backend: Annotated[
+        str,
+        Doc("What moves the arm: auto, embedded, servo (starts MoveIt Servo) or plan (starts move_group)."),
+    ] = "auto"
+    mock_hardware: Annotated[bool, Doc("Start ros2_control with mock hardware in place of a robot.")] = False
     use_sim_time: Annotated[bool, Doc("Take the time from /clock. Set it to false on a real robot.")] = True
     params_file: Annotated[str, Doc("YAML file of parameters that override the ones shipped.")] = ""
     autostart: Annotated[bool, Doc("Nodes configure and activate themselves.")] = True
@@ -25,6 +33,17 @@ class BringupArguments:
     rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
 
     record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""
+
+    def __post_init__(self) -> None:
+        choices = {"robot": tuple(ROBOTS), "backend": ("auto", "embedded", "servo", "plan")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}:={getattr(self, name)} must be one of {', '.join(allowed)}")
+        if self.sim and (self.robot != "panda" or self.mock_hardware or self.backend in ("servo", "plan")):
+            raise ValueError(
+                "the simulated robot is a panda that takes trajectories from motion_node alone; add sim:=false for "
+                "another robot, mock hardware or MoveIt"
+            )
 
     @classmethod
     def from_strings(cls, values: Mapping[str, str]) -> BringupArguments:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from ..description import robot
 from .arguments import BringupArguments
 
 ParameterValue = bool | int | float | str
@@ -88,17 +89,25 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             respawn=arguments.use_respawn,
         )
 
+    from .moveit import moveit_nodes  # which makes entries itself
+
     return (
         _simulation(arguments, files),
-        node("robot_state_publisher", condition=arguments.use_robot_state_pub),
+        node("robot_state_publisher", condition=arguments.use_robot_state_pub, **_description(arguments)),
         node("encoder_node", reliable_camera=arguments.sim),
         node("decoder_node", reliable_camera=arguments.sim),
         # A simulated arm is armed at once; a real one waits for somebody to call motion_node/arm.
-        node("motion_node", arm_on_start=arguments.sim),
+        # Chunks are streamed; what plans is for slow moves and does not stream.
+        node(
+            "motion_node",
+            arm_on_start=arguments.sim,
+            backend="embedded" if arguments.backend == "plan" else arguments.backend,
+        ),
         node("instruction_node"),
         node("visualizer_node", condition=arguments.visualize, required=False),
         _recorder(arguments, files),
         _rviz(arguments),
+        *moveit_nodes(arguments),
     )
 
 
@@ -149,8 +158,15 @@ def _rviz(arguments: BringupArguments) -> NodeEntry:
     )
 
 
+def _description(arguments: BringupArguments) -> dict[str, ParameterValue]:
+    """The arm's URDF, where it is not the one that nodes take by themselves."""
+    return {} if arguments.robot == "panda" else {"robot_description": robot(arguments.robot).urdf()}
+
+
 def _parameter_files(arguments: BringupArguments) -> tuple[Path, ...]:
     files = [package_file("launch/config/spatial_vla.yaml")]
+    if arguments.robot != "panda":
+        files.append(package_file(f"launch/config/{arguments.robot}.yaml"))
     if arguments.params_file:
         files.append(Path(arguments.params_file).expanduser().resolve())
     for path in files:

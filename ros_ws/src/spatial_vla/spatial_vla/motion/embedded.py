@@ -142,7 +142,7 @@ class EmbeddedBackend:
         inside = np.clip(q, self._soft.lowerPositionLimit, self._soft.upperPositionLimit)
         configuration = Configuration(self._soft, self._data, inside, copy_data=False)
         self._frame_task.set_target(self._target(configuration, reference))
-        return solve_ik(
+        velocity = solve_ik(
             configuration,
             (self._frame_task, self._posture_task),
             LOOK_AHEAD,
@@ -150,6 +150,11 @@ class EmbeddedBackend:
             damping=1e-5,
             limits=self._ik_limits,
         )
+        if self._limits.velocity_by_position is None:
+            return velocity
+        # What is allowed where the joint will be by the time it has taken on that velocity.
+        slowest, fastest = self._limits.velocity_at(q + LOOK_AHEAD * velocity)
+        return np.clip(velocity, SOFT_SPEED * slowest, SOFT_SPEED * fastest)
 
     def _target(self, configuration: Configuration, reference: Setpoint) -> pin.SE3:
         """Root frame pose to reach in one look-ahead: the extrapolated reference, no farther than the speed allows."""

@@ -12,6 +12,8 @@ from .stop_ramp import JointMotion, StopRamp
 #: The tool centre point is steered to stay in its box; this far outside [m] the guard stops it.
 WORKSPACE_MARGIN = 0.01
 TOLERANCE = 1e-9
+#: How often a stop ramp is looked at where the speed that is allowed depends on the position.
+RAMP_SAMPLES = 13
 
 
 class OutputGuard:
@@ -44,6 +46,8 @@ class OutputGuard:
             return f"{names[int(np.argmax(fast))]} velocity limit"
         if np.any(np.abs(state.ddq) > self._stop_acceleration + TOLERANCE):
             return f"{names[int(np.argmax(np.abs(state.ddq) - self._stop_acceleration))]} acceleration limit"
+        if self._limits.velocity_by_position is not None and (joint := self._too_fast_here(state, ramp)):
+            return f"{joint} velocity limit near its stop"
         end = ramp.at(ramp.duration).q
         return (
             self.outside_workspace(state.q)
@@ -51,6 +55,15 @@ class OutputGuard:
             or self.self_collision(state.q)
             or self.self_collision(end)
         )
+
+    def _too_fast_here(self, state: JointMotion, ramp: StopRamp) -> str:
+        """The joint that is too fast for where it is, now or on its way to rest; empty when none is."""
+        for moving in (state, *(ramp.at(time) for time in np.linspace(0.0, ramp.duration, RAMP_SAMPLES))):
+            lowest, highest = self._limits.velocity_at(moving.q)
+            outside = (moving.dq < lowest - TOLERANCE) | (moving.dq > highest + TOLERANCE)
+            if outside.any():
+                return self._limits.joints.names[int(np.argmax(outside))]
+        return ""
 
     @property
     def checks_collisions(self) -> bool:

@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .velocity_by_position import VelocityByPosition
+
 Array = NDArray[np.float64]
 
 #: One period at 100 Hz [s]: a change of acceleration takes at least this long.
@@ -118,6 +120,7 @@ class MotionLimits:
         workspace: box for the tool centre point, base frame.
         body_box: box for the origins of ``body_frames`` (elbow and flange), base frame.
         self_clearance: links that are not neighbours keep this far from each other [m]; negative: not checked.
+        velocity_by_position: speeds allowed near the joint stops, for arms that have such limits.
     """
 
     joints: JointLimits
@@ -127,6 +130,7 @@ class MotionLimits:
     body_box: Box = Box((-0.5, -0.8, 0.08), (0.9, 0.8, 1.25))
     body_frames: tuple[str, ...] = ("panda_link4", "panda_link8")
     self_clearance: float = 0.01
+    velocity_by_position: VelocityByPosition | None = None
 
     @classmethod
     def from_urdf(
@@ -134,6 +138,7 @@ class MotionLimits:
         urdf: str,
         joint_limits: Mapping[str, Mapping[str, Any]],
         names: Sequence[str] | None = None,
+        velocity_by_position: Mapping[str, Mapping[str, float]] | None = None,
         **parts: Any,
     ) -> MotionLimits:
         """Limits of the revolute joints ``names`` (default: all revolute joints, in file order).
@@ -141,6 +146,8 @@ class MotionLimits:
         Args:
             urdf: URDF text.
             joint_limits: joint name to MoveIt-style entry (``max_velocity``, ``max_acceleration``, ``max_jerk``).
+            velocity_by_position: joint name to ``offset``, ``gain``, ``lower``, ``upper``, for arms that have such
+                limits; then for every joint.
             parts: the other fields of :class:`MotionLimits`.
 
         Raises:
@@ -158,7 +165,11 @@ class MotionLimits:
         velocity = np.fmin(rows[:, 2], [_number(e, "velocity") for e in extra])
         acceleration = np.array([_number(e, "acceleration") for e in extra])
         jerk = np.array([_number(e, "jerk") for e in extra])
-        return cls(JointLimits(chosen, rows[:, 0], rows[:, 1], velocity, acceleration, jerk), **parts)
+        by_position = (
+            VelocityByPosition.from_table(velocity_by_position, chosen) if velocity_by_position else None
+        )
+        joints = JointLimits(chosen, rows[:, 0], rows[:, 1], velocity, acceleration, jerk)
+        return cls(joints, velocity_by_position=by_position, **parts)
 
     def missing(self) -> list[str]:
         """Names of the limits that are not known, such as ``"panda_joint3 jerk"``; empty when complete."""
@@ -199,6 +210,15 @@ class MotionLimits:
         # A ramp lasts one phase plus the time to take away the speed and what the present acceleration still adds.
         stoppable = self.stop_acceleration * (self.scaling.stop_time - 1.5 * self.stop_phase)
         return np.minimum(self.joints.velocity * self.scaling.velocity, stoppable)
+
+    def velocity_at(self, q: Array) -> tuple[Array, Array]:
+        """Lowest and highest commanded velocity (n,) [rad/s] at positions ``q`` (n,) [rad]."""
+        highest = self.velocity
+        if self.velocity_by_position is None:
+            return -highest, highest
+        down, up = self.velocity_by_position.at(q)
+        share = self.scaling.velocity
+        return -np.minimum(highest, share * down), np.minimum(highest, share * up)
 
     @property
     def acceleration(self) -> Array:

@@ -22,8 +22,6 @@ from .run import main_of
 from .servo_port import ServoNodePort
 from .spatial_node import SpatialNode
 
-ARM_TOPIC = "panda_arm_controller/joint_trajectory"
-HAND_TOPIC = "panda_hand_controller/joint_trajectory"
 STATUS_PERIOD_NS = 50_000_000
 LEVELS = {
     MotionState.DISARMED: DiagnosticStatus.WARN,
@@ -50,8 +48,8 @@ class MotionNode(SpatialNode):
         self._said: tuple[MotionState, str] | None = None
         self._refusal = ""
         self._status_ns = 0
-        self._arm = self.publish_on(JointTrajectory, ARM_TOPIC, qos.COMMAND)
-        self._hand = self.publish_on(JointTrajectory, HAND_TOPIC, qos.COMMAND)
+        self._arm = self.publish_on(JointTrajectory, self.value("arm_topic"), qos.COMMAND)
+        self._hand = self.publish_on(JointTrajectory, self.value("hand_topic"), qos.COMMAND)
         self._status = self.publish_on(MotionStatus, "motion_status", qos.STREAM)
         self.listen(ActionChunk, "action_chunk", self._on_chunk, qos.STREAM)
         self.listen(JointState, "joint_states", self._on_joint_state, qos.SENSOR_IN)

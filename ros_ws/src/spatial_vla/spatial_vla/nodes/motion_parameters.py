@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..description import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS, TCP_FRAME, joint_limits, panda_urdf
+from ..description import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS, TCP_FRAME, robot
 from ..motion import (
     Box,
     CartesianLimits,
@@ -24,9 +24,12 @@ from .parameters import NodeParameter as P
 _SHARE = "Share of the robot's own limit that is used"
 
 PARAMETERS = (
-    P("robot_description", "", "URDF text; empty: the Panda that ships."),
-    P("joint_limits_file", "", "MoveIt-style joint_limits.yaml; empty: the Panda's that ships."),
+    P("robot", "panda", "Which of the descriptions that ship: panda or fr3."),
+    P("robot_description", "", "URDF text; empty: the robot's that ships."),
+    P("joint_limits_file", "", "MoveIt-style joint_limits.yaml; empty: the robot's that ships."),
     P("joints", list(ARM_JOINTS), "The arm's joints, from the base on."),
+    P("arm_topic", "panda_arm_controller/joint_trajectory", "Where the arm's trajectories go."),
+    P("hand_topic", "panda_hand_controller/joint_trajectory", "Where the hand's trajectories go."),
     P("finger_joint", FINGER_JOINTS[0], "Joint that gripper commands name."),
     P("base_frame", BASE_FRAME, "Frame of chunks and limits."),
     P("tcp_frame", TCP_FRAME, "Frame that chunks move."),
@@ -81,11 +84,12 @@ PARAMETERS = (
 def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
     """Limits from parameters, read by ``value(name)``, and URDF text."""
     file = value("joint_limits_file")
-    table = yaml.safe_load(Path(file).expanduser().read_text())["joint_limits"] if file else joint_limits()
+    table = yaml.safe_load(Path(file).expanduser().read_text()) if file else robot(value("robot")).limits()
     return MotionLimits.from_urdf(
         urdf,
-        table,
+        table["joint_limits"],
         list(value("joints")),
+        velocity_by_position=table.get("velocity_by_position"),
         scaling=Scaling(
             velocity=value("velocity_scaling"),
             acceleration=value("acceleration_scaling"),
@@ -115,7 +119,7 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         ValueError: a value makes no sense, or the URDF lacks a joint or frame.
         OSError: the limits file cannot be read.
     """
-    urdf = value("robot_description") or panda_urdf()
+    urdf = value("robot_description") or robot(value("robot")).urdf()
     over_limit = value("over_limit")
     if over_limit not in ("clamp", "reject"):
         raise ValueError(f"parameter 'over_limit' is {over_limit!r}; it must be 'clamp' or 'reject'")
