@@ -1,30 +1,35 @@
 """Questions from scenes: ``python -m spatial_vla.spatial.generate --source mujoco --location count=20 --out qa``.
 
 Writes ``annotations.jsonl`` (one record per picture), the questions of each split in the formats asked for, pictures
-where the source renders them, and ``report.json`` with counts and balance. The split is by scene.
+where the source renders them, ``report.json`` with counts and balance, and ``run.json`` with time and memory. The split
+is by scene. All but ``run.json`` are the same for any number of workers. Called again, it goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
-from collections import Counter
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import tyro
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from .annotate import Record, annotate
-from .published import PublishedOptions, published_annotation, published_questions
-from .questions import QA, QuestionLimits, questions
-from .sources import SceneSource, open_source
-from .writers import write_jsonl, write_llava, write_parquet
-
-Format = Literal["jsonl", "llava", "parquet"]
+from ..report.environment import device, versions
+from .questions import QuestionLimits
+from .shards import Format, Plan, ShardResult, join, missing
+from .sources import open_source
+from .workers import in_processes, on_ray
 
 
 @dataclass
@@ -34,9 +39,9 @@ class GenerateArgs:
     out: Path
     """folder for the files"""
     source: str = "mujoco"
-    """example, mujoco, or module:Class with a class method open(location)"""
+    """example, embodiedscan, bop, bag, mujoco, or module:Class with a class method open(location)"""
     location: str = ""
-    """what the source opens: a folder of example JSON files, or e.g. width=640,height=480,things=6,count=20"""
+    """what the source opens: a folder, or e.g. width=640,height=480,things=6,count=20"""
     mode: Literal["default", "published"] = "default"
     """published reproduces the rules of the released generator"""
     seed: int = 0
@@ -47,76 +52,94 @@ class GenerateArgs:
     """questions per picture at most"""
     per_relation: int = 4
     """questions per picture of one family, relation and frame at most"""
+    per_family: int = 24
+    """questions per picture of one family at most"""
     validation: float = 0.1
     """share of the scenes in the validation split"""
     pictures: bool = True
     """write the pictures that the source renders"""
+    shard: int = 64
+    """scenes that a worker makes at a time"""
+    workers: int = 0
+    """processes; 0 for one per core"""
+    ray: str = ""
+    """run on a Ray cluster instead: its address, auto, or local"""
 
-
-def generate(source: SceneSource, index: int, args: GenerateArgs) -> tuple[Record, list[QA]]:
-    """Record and questions of one scene; a pure function of its arguments."""
-    scene = source.scene(index)
-    if args.mode == "published":
-        record = published_annotation(scene, args.seed, PublishedOptions())
-        return record, published_questions(record)
-    record = annotate(scene, args.seed)
-    limits = QuestionLimits(per_image=args.per_image, per_relation=args.per_relation)
-    return record, questions(record, args.seed, limits)
-
-
-def split_of(scene: str, validation: float) -> str:
-    """Which split a scene belongs to; it depends on its name alone."""
-    return "validation" if zlib.crc32(scene.encode()) % 10_000 < validation * 10_000 else "train"
-
-
-def balance(rows: list[QA]) -> dict[str, Any]:
-    """Counts of questions by family, and of yes and no by family, relation and frame."""
-    answers = Counter(
-        (qa["family"], qa["relation"], qa["frame"], qa["answer"])
-        for qa in rows
-        if qa["answer"] in ("Yes", "No")
-    )
-    kinds = sorted({key[:3] for key in answers})
-    return {
-        "questions": len(rows),
-        "families": dict(sorted(Counter(qa["family"] for qa in rows).items())),
-        "yes_no": {"/".join(k): [answers[(*k, "Yes")], answers[(*k, "No")]] for k in kinds},
-    }
+    def plan(self) -> Plan:
+        """What the files depend on."""
+        if self.shard < 1 or self.workers < 0:
+            raise ValueError(f"shard={self.shard}, workers={self.workers}; expected at least 1 and 0")
+        limits = QuestionLimits(self.per_image, self.per_relation, self.per_family)
+        count = len(open_source(self.source, self.location))
+        return Plan(
+            self.source, self.location, count, self.mode, self.seed, tuple(self.formats), limits,
+            self.validation, self.pictures, self.shard,
+        )  # fmt: skip
 
 
 def main(args: GenerateArgs) -> dict[str, Any]:
-    """Generate all of a source and return the report."""
-    source = open_source(args.source, args.location)
+    """Generate all of a source and return the report.
+
+    Raises:
+        FileExistsError: if the folder holds a run with other settings.
+    """
+    plan, start = args.plan(), time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
-    splits: dict[str, list[QA]] = {"train": [], "validation": []}
-    write_jsonl(_records(source, args, splits), args.out / "annotations.jsonl")
-    for split, rows in splits.items():
-        _write(rows, args.out, split, args.formats)
-    report = {split: balance(rows) for split, rows in splits.items()} | {"pictures": len(source)}
-    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _claim(args.out, plan)
+    if (args.out / "report.json").is_file():
+        return json.loads((args.out / "report.json").read_text(encoding="utf-8"))
+    todo = missing(args.out, plan)
+    workers = args.workers or len(os.sched_getaffinity(0))
+    out = str(args.out.resolve())
+    results = (
+        on_ray(plan, out, todo, args.ray, args.workers)
+        if args.ray
+        else in_processes(plan, out, todo, workers)
+    )
+    peak = 0
+    for result in _shown(results, plan, len(todo)):
+        peak = max(peak, result.peak)
+    made = time.monotonic() - start
+    report = join(plan, args.out)
+    size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
+    run = {
+        "seconds": round(time.monotonic() - start, 1),
+        "seconds_without_joining": round(made, 1),
+        "shards": plan.shards,
+        "shards_made_now": len(todo),
+        "workers": args.ray or workers,
+        "peak_bytes_per_worker": peak,
+        "bytes": size,
+        "device": device(),
+        "versions": versions(),
+    }
+    (args.out / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def _records(source: SceneSource, args: GenerateArgs, splits: dict[str, list[QA]]) -> Iterator[Record]:
-    for index in track(range(len(source)), description="scenes"):
-        record, rows = generate(source, index, args)
-        scene = str(record.get("scene", record.get("scene_name")))
-        splits[split_of(scene, args.validation)] += rows
-        picture = source.picture(index) if args.pictures else None
-        if picture is not None:
-            path = args.out / "images" / source.scene(index).image
-            path.parent.mkdir(exist_ok=True)
-            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        yield record
+def _claim(out: Path, plan: Plan) -> None:
+    path = out / "plan.json"
+    if path.is_file() and path.read_text(encoding="utf-8") != plan.text():
+        raise FileExistsError(
+            f"{path} tells of a run with other settings; expected the same ones to go on with it. Choose another "
+            "folder, or remove this one"
+        )
+    path.write_text(plan.text(), encoding="utf-8")
 
 
-def _write(rows: list[QA], folder: Path, split: str, formats: tuple[Format, ...]) -> None:
-    if "jsonl" in formats:
-        write_jsonl(rows, folder / f"{split}.jsonl")
-    if "llava" in formats:
-        write_llava(rows, folder / f"{split}.llava.json")
-    if "parquet" in formats:
-        write_parquet(rows, folder / f"{split}-00000-of-00001.parquet")
+def _shown(results: Iterator[ShardResult], plan: Plan, todo: int) -> Iterator[ShardResult]:
+    """Pass results on, with a bar that says how long it will take."""
+    columns = (
+        *(TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:")),
+        *(TimeRemainingColumn(), TextColumn("{task.fields[questions]:,} questions")),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("shards", total=plan.shards, completed=plan.shards - todo, questions=0)
+        count = 0
+        for result in results:
+            count += result.questions
+            progress.update(bar, advance=1, questions=count)
+            yield result
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Files of questions: JSON lines, the list that LLaVA-style trainers read, and Parquet for ``datasets``."""
+"""Rows of questions as LLaVA-style trainers read them, and Parquet for ``datasets``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ COLUMNS = (
     "points",
 )
 IMAGE_TOKEN = "<image>"
+#: Folder of the pictures that a source renders, beside the files of questions.
+IMAGE_FOLDER = "images"
 
 
 def llava_entry(qa: QA) -> dict[str, Any]:
@@ -36,23 +37,6 @@ def llava_entry(qa: QA) -> dict[str, Any]:
             {"from": "gpt", "value": qa["answer"]},
         ],
     }
-
-
-def write_jsonl(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """One JSON object per line."""
-    with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n")
-
-
-def write_llava(rows: Iterable[QA], path: Path) -> None:
-    """One JSON list of conversations, written row by row."""
-    with path.open("w", encoding="utf-8") as file:
-        mark = "["
-        for row in rows:
-            file.write(mark + "\n" + json.dumps(llava_entry(row), ensure_ascii=False))
-            mark = ","
-        file.write(("[" if mark == "[" else "") + "\n]\n")
 
 
 def write_parquet(rows: Sequence[QA], path: Path) -> None:
