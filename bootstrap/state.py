@@ -18,6 +18,7 @@ FOLDERS = (
     "ros_ws/cmake",
     "ros_ws/src/spatial_vla_interfaces",
     "ros_ws/src/tf2_msgs",
+    "ros_ws/src/vision_msgs",
 )
 FILES = ("setup", "ros_ws/build_interfaces.py")
 

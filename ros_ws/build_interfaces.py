@@ -28,7 +28,7 @@ from pathlib import Path
 
 ROS_WS = Path(__file__).resolve().parent
 INCLUDE_FIX = ROS_WS / "cmake" / "existing_includes_only.cmake"
-PACKAGES = ("tf2_msgs", "spatial_vla_interfaces")
+PACKAGES = ("tf2_msgs", "vision_msgs", "spatial_vla_interfaces")
 # What the generated code is compiled against or by; another version of one of these means another wheel.
 ABI_DISTRIBUTIONS = (
     "ros-rclpy",

@@ -22,6 +22,9 @@ class BringupArguments:
         str,
         Doc("What moves the arm: auto, embedded, servo (starts MoveIt Servo) or plan (starts move_group)."),
     ] = "auto"
+    dry_run: Annotated[str, Doc("Only imagine the motion: true, false, or auto: true on a real robot.")] = (
+        "auto"
+    )
     mock_hardware: Annotated[bool, Doc("Start ros2_control with mock hardware in place of a robot.")] = False
     use_sim_time: Annotated[bool, Doc("Take the time from /clock. Set it to false on a real robot.")] = True
     params_file: Annotated[str, Doc("YAML file of parameters that override the ones shipped.")] = ""
@@ -30,12 +33,14 @@ class BringupArguments:
     use_respawn: Annotated[bool, Doc("Restart a node that dies, instead of ending everything.")] = False
     use_robot_state_pub: Annotated[bool, Doc("Publish the robot's transforms from /joint_states.")] = True
     visualize: Annotated[bool, Doc("Publish feature maps, clouds, grids and paths for display.")] = True
+    questions: Annotated[bool, Doc("Answer questions about where things are (ask_spatial).")] = True
     rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
 
     record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""
 
     def __post_init__(self) -> None:
         choices = {"robot": tuple(ROBOTS), "backend": ("auto", "embedded", "servo", "plan")}
+        choices["dry_run"] = ("auto", "true", "false")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}:={getattr(self, name)} must be one of {', '.join(allowed)}")

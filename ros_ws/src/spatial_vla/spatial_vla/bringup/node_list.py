@@ -91,6 +91,8 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
 
     from .moveit import moveit_nodes  # which makes entries itself
 
+    real = not (arguments.sim or arguments.mock_hardware)
+
     return (
         _simulation(arguments, files),
         node("robot_state_publisher", condition=arguments.use_robot_state_pub, **_description(arguments)),
@@ -101,9 +103,18 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
         node(
             "motion_node",
             arm_on_start=arguments.sim,
+            # On a real robot nothing moves until somebody says dry_run:=false and holds the deadman switch.
+            dry_run=arguments.dry_run == "true" or (arguments.dry_run == "auto" and real),
+            require_deadman=real,
             backend="embedded" if arguments.backend == "plan" else arguments.backend,
         ),
         node("instruction_node"),
+        node(
+            "spatial_question_node",
+            condition=arguments.questions,
+            required=False,
+            source="simulator" if arguments.sim else "detections",
+        ),
         node("visualizer_node", condition=arguments.visualize, required=False),
         _recorder(arguments, files),
         _rviz(arguments),

@@ -17,7 +17,7 @@ from typing import Literal
 from spatial_vla.bringup.environment import uses_wheels
 
 Status = Literal["ok", "absent", "missing"]
-INTERFACES = ("spatial_vla_interfaces", "tf2_msgs")
+INTERFACES = ("spatial_vla_interfaces", "tf2_msgs", "vision_msgs")
 NVIDIA_QUERY = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import tyro
 
+from .ask_spatial import AskSpatial
 from .bringup import Bringup
 from .calibrate import Calibrate
 from .doctor import Doctor
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Any]] = {
     "run": Run,
     "bringup": Bringup,
     "say": Say,
+    "ask-spatial": AskSpatial,
     "doctor": Doctor,
     "eval": Eval,
     "calibrate": Calibrate,
