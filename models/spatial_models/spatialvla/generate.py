@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from .cache import KeyValueCache
-from .masks import additive
 from .model import Sequences, SpatialVla
+from .passes import Compiler, Passes
 from .recorded import Recorded
 
 
@@ -38,10 +36,18 @@ class ActionDecoder:
         cells: number of tokens of each slot; together the model's action tokens.
         steps: actions in a chunk.
         record: replay CUDA graphs; False runs every operation by itself. Without effect on a CPU.
+        compiled: have ``torch.compile`` fuse the passes, which takes a minute or more for the first request of each
+            batch and prompt size (pad prompts, see :class:`.prompt.Prompts`), and a C++ compiler or Triton. Needs
+            weights that are not quantised.
     """
 
     def __init__(
-        self, model: SpatialVla, cells: tuple[int, int, int], steps: int = 4, record: bool = True
+        self,
+        model: SpatialVla,
+        cells: tuple[int, int, int],
+        steps: int = 4,
+        record: bool = True,
+        compiled: bool = False,
     ) -> None:
         if sum(cells) != model.config.action_tokens or steps < 1:
             raise ValueError(
@@ -51,6 +57,7 @@ class ActionDecoder:
         self.model, self.steps = model, steps
         self.firsts = (0, cells[0], cells[0] + cells[1])
         self.cells = cells
+        self._begin = Compiler(model) if compiled else Passes
         self._recorded = Recorded(self._chunk) if record else self._chunk
 
     @torch.inference_mode()
@@ -61,24 +68,16 @@ class ActionDecoder:
         if sequences.ids.is_cuda:
             ids, log_probabilities = self._recorded(*given)
         else:
-            ids, log_probabilities = self._chunk(*given, padded=bool(lengths.min() < lengths.max()))
+            ids, log_probabilities = self._chunk(*given, padded=not bool(sequences.valid.all()))
         return ActionTokens(ids.clone(), log_probabilities.clone())
 
     def _chunk(
         self, ids: Tensor, valid: Tensor, lengths: Tensor, images: Tensor, points: Tensor, padded: bool = True
     ) -> tuple[Tensor, Tensor]:
         """Tokens and their log-probabilities (B, steps, 3) of a batch of prompts."""
-        model, total = self.model, 3 * self.steps
-        embeddings = model.embed_sequences(Sequences(ids, valid), images, points)
-        batch, prompt = embeddings.shape[:2]
-        text, dtype, device = model.config.text, embeddings.dtype, embeddings.device
-        cache = KeyValueCache(text, batch, prompt + total - 1, dtype, device)
-        mask = _prompt_mask(valid, total - 1, dtype) if padded else None
-        columns = partial(_columns, mask)
-        cache.next(prompt)
-        positions = torch.arange(1, prompt + 1, device=device)[None]
-        hidden = model.decode(embeddings, columns(prompt), positions, cache)
-        last = hidden[torch.arange(batch, device=device), lengths - 1]
+        total = 3 * self.steps
+        passes = self._begin(self.model, (ids, valid, lengths, images, points), total - 1, padded)
+        last = passes.last
         tokens, chances = [], []
         for index in range(total):
             slot = index % 3
@@ -87,11 +86,9 @@ class ActionDecoder:
             chances.append(chance)
             if index + 1 == total:
                 break
-            cache.next(1)
-            embedded = model.embed_actions(token + self.firsts[slot])[:, None]
-            position = (lengths + index + 1)[:, None]
-            last = model.decode(embedded, columns(cache.stop), position, cache)[:, 0]
-        shape = (batch, self.steps, 3)
+            embedded = self.model.embed_actions(token + self.firsts[slot])[:, None]
+            last = passes.next(embedded, (lengths + index + 1)[:, None])
+        shape = (len(ids), self.steps, 3)
         return torch.stack(tokens, dim=1).view(shape), torch.stack(chances, dim=1).view(shape)
 
     def _choose(self, hidden: Tensor, slot: int) -> tuple[Tensor, Tensor]:
@@ -119,16 +116,10 @@ def generate_freely(
     Args:
         most: tokens to stop after. end: id of the end of sequence.
     """
-    batch, prompt = sequences.ids.shape
     lengths = sequences.valid.sum(dim=1)
-    embeddings = model.embed_sequences(sequences, images, points)
-    cache = KeyValueCache(model.config.text, batch, prompt + most, embeddings.dtype, embeddings.device)
-    mask = _prompt_mask(sequences.valid, most, embeddings.dtype)
-    positions = torch.arange(1, prompt + 1, device=embeddings.device)[None]
-    cache.next(prompt)
-    hidden = model.decode(embeddings, _columns(mask, prompt), positions, cache)
-    last = hidden[torch.arange(batch, device=hidden.device), lengths - 1]
-    found: list[list[int]] = [[] for _ in range(batch)]
+    passes = Passes(model, (sequences.ids, sequences.valid, lengths, images, points), most)
+    last = passes.last
+    found: list[list[int]] = [[] for _ in range(len(lengths))]
     for index in range(most):
         token = model.logits(last).argmax(dim=-1)
         for row, value in zip(found, token.tolist(), strict=True):
@@ -136,17 +127,5 @@ def generate_freely(
                 row.append(value)
         if all(row[-1] == end for row in found):
             break
-        cache.next(1)
-        position = (lengths + index + 1)[:, None]
-        last = model.decode(model.embed(token)[:, None], _columns(mask, cache.stop), position, cache)[:, 0]
+        last = passes.next(model.embed(token)[:, None], (lengths + index + 1)[:, None])
     return found
-
-
-def _prompt_mask(valid: Tensor, more: int, dtype: torch.dtype) -> Tensor:
-    """Hides padding: (B, 1, 1, P + more); prompts are seen both ways, and what follows sees all before it."""
-    seen = torch.cat((valid, valid.new_ones(len(valid), more)), dim=1)
-    return additive(seen[:, None], dtype)
-
-
-def _columns(mask: Tensor | None, columns: int) -> Tensor | None:
-    return None if mask is None else mask[..., :columns]

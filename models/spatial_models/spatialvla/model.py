@@ -144,11 +144,7 @@ class SpatialVla(nn.Module):
             positions: (B or 1, T), the first token of a sequence is 1.
             cache: keys and values of earlier tokens, as :class:`.cache.KeyValueCache`.
         """
-        limit = self.config.text.sliding_window
-        if limit is not None and embeddings.shape[1] > limit:
-            raise ValueError(
-                f"{embeddings.shape[1]} tokens; even layers see {limit} only: shorten the instruction"
-            )
+        self.check_length(embeddings.shape[1])
         output = self.language_model.model(
             inputs_embeds=embeddings,
             attention_mask={"full_attention": mask, "sliding_attention": mask},
@@ -157,6 +153,12 @@ class SpatialVla(nn.Module):
             use_cache=False,
         )
         return output.last_hidden_state
+
+    def check_length(self, tokens: int) -> None:
+        """Raise ValueError if some layers would not see all of so many tokens."""
+        limit = self.config.text.sliding_window
+        if limit is not None and tokens > limit:
+            raise ValueError(f"{tokens} tokens; even layers see {limit} only: shorten the instruction")
 
     def logits(self, hidden: Tensor, first: int = 0, last: int | None = None) -> Tensor:
         """Scores (..., ids) of the ids from ``first`` to before ``last``, all of them by default; softly capped."""

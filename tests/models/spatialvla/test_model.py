@@ -188,6 +188,54 @@ def test_free_generation_equals_transformers_generate(make_model, make_inputs):
     assert same > 24
 
 
+def constrained_generate(model, sequences, images, points, cells, steps):
+    """Transformers' own generate, told at each token which ids its slot has."""
+    begin = model.config.action_begin
+    starts = np.cumsum([begin, *cells])
+    prompt = sequences.ids.shape[1]
+
+    def allowed(_, ids):
+        slot = (len(ids) - prompt) % 3
+        return list(range(starts[slot], starts[slot + 1]))
+
+    ids = plain_paligemma(model).generate(
+        input_ids=sequences.ids,
+        attention_mask=sequences.valid.long(),
+        token_type_ids=torch.zeros_like(sequences.ids),
+        mm_encoder_outputs={
+            "image": BaseModelOutputWithPooling(pooler_output=features(model, images, points))
+        },
+        max_new_tokens=3 * steps,
+        do_sample=False,
+        prefix_allowed_tokens_fn=allowed,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    return ids[:, prompt:].view(-1, steps, 3) - torch.from_numpy(starts[:3])
+
+
+def test_constrained_decoding_equals_constrained_generate(make_model, make_inputs, cells):
+    for seed in range(3):
+        model = make_model(seed)
+        inputs = make_inputs(model, (4, 4), seed)
+        wanted = constrained_generate(model, *inputs, cells, steps=3)
+        assert torch.equal(ActionDecoder(model, cells, steps=3)(*inputs).ids, wanted)
+
+
+@pytest.mark.slow
+def test_compiled_decoding_equals_constrained_generate(make_model, make_inputs, cells):
+    """One compilation each for prompt and tokens, whatever the instruction's length within the padding."""
+    model = make_model()
+    decoder = ActionDecoder(model, cells, steps=3, compiled=True)
+    for seed in range(2):
+        inputs = make_inputs(model, (4, 4), seed)
+        assert torch.equal(decoder(*inputs).ids, constrained_generate(model, *inputs, cells, steps=3))
+    padded = make_inputs(model, (2, 4), 5)
+    found, wanted = decoder(*padded), ActionDecoder(model, cells, steps=3)(*padded)
+    assert torch.equal(found.ids, wanted.ids)
+    assert torch.allclose(found.log_probabilities, wanted.log_probabilities, atol=1e-5)
+
+
 @pytest.mark.gpu
 def test_recorded_decoding_equals_step_by_step(make_model, make_inputs, cells):
     """Two sizes in turns, so that recordings are reused; a reply stays as it was when the next comes."""
