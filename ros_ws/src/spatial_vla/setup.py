@@ -86,6 +86,10 @@ setup(
         "datasets": ["pyarrow>=15", "av>=12"],
         # Check sums of RLDS files, which are read without TensorFlow.
         "rlds": ["google-crc32c>=1.5"],
+        # Questions made by a cluster instead of one machine's cores.
+        "ray": ["ray>=2.40"],
+        # Spatial scenes in the Rerun viewer.
+        "rerun": ["rerun-sdk>=0.22"],
         "test": ["pytest", "pytest-timeout", "hypothesis"],
     },
     entry_points={
