@@ -26,7 +26,7 @@ test-moveit: ## the back-end contract against MoveIt, Servo and ros2_control; ne
 
 lint: ## style and types
 	./setup --dev
-	$(ENV) ruff check . && ruff format --check . && pyright
+	$(ENV) ruff check . && ruff format --check . && pyright && hadolint --config docker/hadolint.yaml docker/*.Dockerfile
 
 fmt: ## format and put right what can be
 	./setup --dev
