@@ -117,7 +117,7 @@ def test_a_file_that_is_none_says_what_is_missing(tmp_path):
     (tmp_path / "x.json").write_text('{"dataset": "d"}')
     with pytest.raises(ValueError, match=r"x\.json is not an example annotation.*camera_annotations"):
         open_source("example", str(tmp_path)).scene(0)
-    with pytest.raises(ValueError, match="expected one of example, mujoco"):
+    with pytest.raises(ValueError, match="expected one of example, embodiedscan, bop, bag, mujoco"):
         open_source("nowhere", "")
 
 

@@ -13,6 +13,9 @@ from .scene import SpatialScene
 #: Short names of sources; any "module:Class" with ``open(location)`` will do as well.
 SOURCES = {
     "example": "spatial_vla.spatial.example_json:ExampleScenes",
+    "embodiedscan": "spatial_vla.spatial.embodiedscan:EmbodiedScanScenes",
+    "bop": "spatial_vla.spatial.bop:BopScenes",
+    "bag": "spatial_vla.spatial.bag_scenes:BagScenes",
     "mujoco": "spatial_vla_sim.spatial_scenes:SimulatedTables",
 }
 
