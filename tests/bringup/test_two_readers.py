@@ -16,6 +16,8 @@ VARIANTS = [
     {"namespace": "left", "log_level": "debug", "use_respawn": "true"},
     {"sim": "false", "use_sim_time": "false", "visualize": "false", "use_robot_state_pub": "false"},
     {"rviz": "true", "autostart": "false"},
+    {"sim": "false", "backend": "servo", "robot": "fr3", "mock_hardware": "true"},
+    {"sim": "false", "backend": "plan", "dry_run": "false"},
 ]
 
 
@@ -107,6 +109,8 @@ def test_wrong_arguments_are_refused(launch_file, standin):
 def test_only_a_simulated_arm_arms_itself(sim):
     (motion,) = [entry for entry in bringup_nodes(BringupArguments(sim=sim)) if entry.name == "motion_node"]
     assert motion.parameters["arm_on_start"] is sim
+    # A real one only shows what it would do, and wants a deadman switch.
+    assert motion.parameters["dry_run"] is not sim and motion.parameters["require_deadman"] is not sim
 
 
 def test_conditions_select_nodes():

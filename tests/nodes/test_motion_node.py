@@ -22,6 +22,7 @@ from spatial_vla_interfaces.msg import ActionChunk as ActionChunkMessage
 from spatial_vla_interfaces.msg import MotionStatus
 from spatial_vla_sim.commands import arm_points
 from spatial_vla_sim.joint_path import JointPath
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -261,6 +262,48 @@ def test_killing_the_motion_node_stops_the_arm(graph):
     arm.run((0.05,))
     graph.signal("motion_node", signal.SIGKILL)
     assert arm.ticks_to_rest() <= 16
+
+
+def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_and_for_other_writers(graph):
+    arm = Arm(graph)
+    start_motion(graph, "watched_nodes:=['']", "require_deadman:=true", "deadman_timeout:=2.0")
+    graph.offer("motion_node/deadman", Bool, qos.STREAM)
+    arm.reaches(MotionStatus.HOLDING, "deadman")
+
+    def held():
+        graph.publish("motion_node/deadman", Bool(data=True), qos.STREAM)
+        return arm.status.state == MotionStatus.IDLE
+
+    arm.until(held, "motion to be allowed")
+    graph.publish("motion_node/deadman", Bool(data=False), qos.STREAM)
+    arm.reaches(MotionStatus.HOLDING, "deadman")
+    arm.until(held, "motion to be allowed again")
+    graph.publish("motion_node/stop", Bool(data=True), qos.LATCHED)
+    arm.reaches(MotionStatus.HOLDING, "stop button")
+    graph.publish("motion_node/stop", Bool(data=False), qos.LATCHED)
+    intruder = graph.node.create_publisher(JointTrajectory, ARM_TOPIC, qos.COMMAND)
+
+    def noticed():
+        held()
+        return arm.status.state == MotionStatus.HOLDING and "driver" in arm.status.reason
+
+    arm.until(noticed, "the other writer to be noticed while armed")
+    graph.node.destroy_publisher(intruder)
+    arm.until(held, "motion to be allowed without the other writer")
+
+
+def test_a_dry_run_commands_nobody_and_still_shows_the_motion(graph):
+    arm = Arm(graph)
+    graph.subscribe(JointTrajectory, "motion_node/dry_run/arm", qos.COMMAND)
+    start_motion(graph, "watched_nodes:=['']", "dry_run:=true")
+    arm.reaches(MotionStatus.IDLE)
+    arm.send((0.0, 0.03))
+    arm.until(lambda: arm.status.state == MotionStatus.RUNNING, "running")
+    arm.reaches(MotionStatus.IDLE)
+    shown = graph.received["motion_node/dry_run/arm"]
+    assert np.abs(np.array(shown[-1].points[-1].positions) - HOME).max() > 0.05
+    assert not arm.commands and graph.node.count_publishers(ARM_TOPIC) == 0
+    np.testing.assert_array_equal(arm.desired()[0], HOME)
 
 
 def test_a_bad_parameter_is_refused_in_words(graph):

@@ -51,9 +51,18 @@ def test_values_reach_the_core(tmp_path):
         ({"over_limit": "ignore"}, "over_limit"),
         ({"joints": ["panda_joint1", "elbow"]}, "elbow"),
         ({"workspace_lower": [1.0, 0.0, 0.0]}, "box"),
+        ({"obstacles": [1.0, 2.0]}, "six per box"),
+        ({"robot": "ur5"}, "panda"),
         ({"stop_acceleration_scaling": 0.1}, "stop scaling"),
     ],
 )
 def test_values_that_make_no_sense_are_named(values, named):
     with pytest.raises(ValueError, match=named):
         controller_from(reader(**values))
+
+
+def test_table_and_obstacles_reach_the_limits():
+    limits = controller_from(reader(table_height=-0.1, obstacles=[0.5, 0.5, 0.2, 0.1, 0.1, 0.4])).limits
+    assert [o.name for o in limits.obstacles] == ["table", "obstacle 1"]
+    table, box = limits.obstacles
+    assert table.centre[2] + table.size[2] / 2 == pytest.approx(-0.1) and box.size == (0.1, 0.1, 0.4)

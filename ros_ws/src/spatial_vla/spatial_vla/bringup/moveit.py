@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree
 
 from ..description import Robot, robot
@@ -17,7 +18,7 @@ def moveit_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
     """Servo for ``backend:=servo``, move_group for ``backend:=plan``; ros2_control for ``mock_hardware:=true``."""
     arm = robot(arguments.robot)
     servo, plan = arguments.backend == "servo", arguments.backend == "plan"
-    model = {"robot_description": arm.urdf(), "robot_description_semantic": semantic(arm)}
+    model: dict[str, Any] = {"robot_description": arm.urdf(), "robot_description_semantic": semantic(arm)}
 
     def node(
         package: str,

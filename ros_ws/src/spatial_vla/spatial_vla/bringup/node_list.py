@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..description import robot
 from .arguments import BringupArguments
@@ -169,7 +170,7 @@ def _rviz(arguments: BringupArguments) -> NodeEntry:
     )
 
 
-def _description(arguments: BringupArguments) -> dict[str, ParameterValue]:
+def _description(arguments: BringupArguments) -> dict[str, Any]:
     """The arm's URDF, where it is not the one that nodes take by themselves."""
     return {} if arguments.robot == "panda" else {"robot_description": robot(arguments.robot).urdf()}
 

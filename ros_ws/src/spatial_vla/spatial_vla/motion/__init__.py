@@ -4,7 +4,7 @@ from .backend import BackendUnavailable, Capabilities, MotionBackend, StreamResu
 from .command import JointCommand, TrajectoryPoint
 from .controller import MotionController, MotionSettings
 from .gate import GateSettings, Verdict
-from .limits import Box, CartesianLimits, IncompleteLimits, JointLimits, MotionLimits, Scaling
+from .limits import Box, CartesianLimits, IncompleteLimits, JointLimits, MotionLimits, Obstacle, Scaling
 from .robot_model import RobotModel
 from .status import ControllerStatus
 from .supervisor import MotionState
@@ -24,6 +24,7 @@ __all__ = [
     "MotionLimits",
     "MotionSettings",
     "MotionState",
+    "Obstacle",
     "RobotModel",
     "Scaling",
     "StreamResult",

@@ -6,6 +6,7 @@ import numpy as np
 
 from .limits import MotionLimits
 from .robot_model import RobotModel
+from .scene_collision import SceneCollision
 from .self_collision import SelfCollision
 from .stop_ramp import JointMotion, StopRamp
 
@@ -31,6 +32,8 @@ class OutputGuard:
         self._box_upper = np.array([box.upper for box in boxes]) + margin
         clearance = limits.self_clearance
         self._collision = SelfCollision(model, clearance) if clearance >= 0.0 else None
+        scene = limits.obstacles
+        self._scene = SceneCollision(model, scene, limits.scene_clearance) if scene else None
 
     def violation(self, state: JointMotion, ramp: StopRamp) -> str:
         """The limit that ``state``, or stopping from it by ``ramp``, would break; empty when none."""
@@ -54,6 +57,9 @@ class OutputGuard:
             or self.outside_workspace(end)
             or self.self_collision(state.q)
             or self.self_collision(end)
+            or self.scene_collision(state.q)
+            or self.scene_collision(end)
+            or self.singular(state, end)
         )
 
     def _too_fast_here(self, state: JointMotion, ramp: StopRamp) -> str:
@@ -75,6 +81,19 @@ class OutputGuard:
         touching = self._collision.touching(q) if self._collision is not None else None
         return f"self-collision: {touching[0]} and {touching[1]}" if touching else ""
 
+    def scene_collision(self, q: np.ndarray) -> str:
+        """Which link is too near to which obstacle at ``q`` (n,); empty when none is."""
+        touching = self._scene.touching(q) if self._scene is not None else None
+        return f"collision: {touching[0]} and {touching[1]}" if touching else ""
+
+    def singular(self, state: JointMotion, end: np.ndarray) -> str:
+        """Non-empty if stopping from ``state`` ends at a singularity, deeper in it than ``state`` is."""
+        least = smallest_singular_value(self._model, end)
+        if least >= self._limits.singularity or not state.dq.any():
+            return ""
+        deeper = least < smallest_singular_value(self._model, state.q)
+        return f"singularity: smallest singular value {least:.3f}" if deeper else ""
+
     def outside_workspace(self, q: np.ndarray) -> str:
         """Which point of the arm is outside its box at ``q`` (n,); empty when none is."""
         points = self._model.points(q, self._frames)
@@ -83,3 +102,8 @@ class OutputGuard:
             return ""
         first = int(np.argmax(outside.any(axis=1)))
         return f"workspace: {self._frames[first]} at {np.round(points[first], 3).tolist()}"
+
+
+def smallest_singular_value(model: RobotModel, q: np.ndarray) -> float:
+    """Of the tool's Jacobian at ``q`` (n,): how fast the tool moves, at worst, for joints at 1 rad/s."""
+    return float(np.linalg.svd(model.jacobian(q), compute_uv=False)[-1])

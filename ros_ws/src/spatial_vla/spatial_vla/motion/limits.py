@@ -54,6 +54,25 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """A box that the arm keeps away from: centre and size [m] in the base frame, axes parallel to it."""
+
+    name: str
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        numbers = np.array([*self.centre, *self.size], dtype=np.float64)
+        if numbers.shape != (6,) or not np.isfinite(numbers).all() or np.any(numbers[3:] <= 0.0):
+            raise ValueError(f"obstacle {self.name!r} needs a centre and three positive sizes, got {numbers}")
+
+    @classmethod
+    def table(cls, height: float) -> Obstacle:
+        """A table top at ``height`` [m], as a box 6 m wide and 1 m thick below it."""
+        return cls("table", (0.0, 0.0, height - 0.5), (6.0, 6.0, 1.0))
+
+
+@dataclass(frozen=True)
 class Scaling:
     """Share of the robot's own limits that is used, each in (0, 1], and the distance kept from the joint stops.
 
@@ -120,6 +139,8 @@ class MotionLimits:
         workspace: box for the tool centre point, base frame.
         body_box: box for the origins of ``body_frames`` (elbow and flange), base frame.
         self_clearance: links that are not neighbours keep this far from each other [m]; negative: not checked.
+        obstacles: what links keep away from, by ``scene_clearance`` [m].
+        singularity: smallest singular value of the tool's Jacobian that the arm may go down to [m or rad, per rad].
         velocity_by_position: speeds allowed near the joint stops, for arms that have such limits.
     """
 
@@ -131,6 +152,9 @@ class MotionLimits:
     body_frames: tuple[str, ...] = ("panda_link4", "panda_link8")
     self_clearance: float = 0.01
     velocity_by_position: VelocityByPosition | None = None
+    obstacles: tuple[Obstacle, ...] = ()
+    scene_clearance: float = 0.005
+    singularity: float = 0.01
 
     @classmethod
     def from_urdf(

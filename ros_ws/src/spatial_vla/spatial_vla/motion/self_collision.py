@@ -27,12 +27,7 @@ class SelfCollision:
         Raises:
             ValueError: the URDF has no collision shapes, or names mesh files that are not there.
         """
-        if not hasattr(pin, "computeCollisions"):
-            raise ValueError(
-                "this Pinocchio was built without coal, so links cannot be kept apart; install the wheel with "
-                "`pip install pin`, or set self_clearance below 0 to go without the check"
-            )
-        self._model, self._geometry = self._reduced(model)
+        self._model, self._geometry = reduced_geometry(model)
         self._data = self._model.createData()
         self._choose(self._apart(), clearance)
         often = self._touching_often()
@@ -43,24 +38,6 @@ class SelfCollision:
                 "the URDF has no collision shapes on links that could touch each other; give them <collision> "
                 "elements, or set self_clearance below 0 to go without the check"
             )
-
-    @staticmethod
-    def _reduced(model: RobotModel) -> tuple[pin.Model, pin.GeometryModel]:
-        full = pin.buildModelFromXML(model.urdf)
-        try:
-            shapes = pin.buildGeomFromUrdfString(full, model.urdf, pin.GeometryType.COLLISION)
-        except ValueError as error:
-            raise ValueError(
-                f"collision shapes of the URDF cannot be loaded ({error}); put the folder that holds the meshes' "
-                "packages on ROS_PACKAGE_PATH, or set self_clearance below 0 to go without the check"
-            ) from error
-        locked = [full.getJointId(name) for name in list(full.names)[1:] if name not in model.joints]
-        reference = pin.neutral(full)
-        for joint in locked:
-            index = full.joints[joint].idx_q
-            if full.joints[joint].nq == 1 and np.isfinite(full.upperPositionLimit[index]):
-                reference[index] = full.upperPositionLimit[index]
-        return pin.buildReducedModel(full, shapes, locked, reference)
 
     def _apart(self) -> list[tuple[int, int]]:
         """Pairs of shapes on links with a link between them."""
@@ -103,3 +80,31 @@ class SelfCollision:
             return None
         first = next(i for i, r in enumerate(self._shapes.collisionResults) if r.isCollision())
         return self.pairs[first]
+
+
+def reduced_geometry(model: RobotModel) -> tuple[pin.Model, pin.GeometryModel]:
+    """The arm and its collision shapes; other joints are at the upper end of their range.
+
+    Raises:
+        ValueError: coal or a mesh file is missing.
+    """
+    if not hasattr(pin, "computeCollisions"):
+        raise ValueError(
+            "this Pinocchio was built without coal, so links cannot be kept apart; install the wheel with "
+            "`pip install pin`, or set self_clearance below 0 to go without the check"
+        )
+    full = pin.buildModelFromXML(model.urdf)
+    try:
+        shapes = pin.buildGeomFromUrdfString(full, model.urdf, pin.GeometryType.COLLISION)
+    except ValueError as error:
+        raise ValueError(
+            f"collision shapes of the URDF cannot be loaded ({error}); put the folder that holds the meshes' "
+            "packages on ROS_PACKAGE_PATH, or set self_clearance below 0 to go without the check"
+        ) from error
+    locked = [full.getJointId(name) for name in list(full.names)[1:] if name not in model.joints]
+    reference = pin.neutral(full)
+    for joint in locked:
+        index = full.joints[joint].idx_q
+        if full.joints[joint].nq == 1 and np.isfinite(full.upperPositionLimit[index]):
+            reference[index] = full.upperPositionLimit[index]
+    return pin.buildReducedModel(full, shapes, locked, reference)

@@ -10,7 +10,8 @@ from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ..motion import ControllerStatus, MotionState, Verdict
+from ..motion import BackendUnavailable, ControllerStatus, MotionState, Verdict
+from ..motion.rehearsal import Rehearsal
 from ..motion.selection import choose_backend
 from ..motion.servo import ServoBackend
 from . import qos
@@ -18,6 +19,7 @@ from .conversions import chunk_from_message
 from .liveliness import LivelinessWatch
 from .motion_messages import JointStateReader, arm_trajectory, finger_trajectory, motion_status
 from .motion_parameters import PARAMETERS, controller_from
+from .operator_inputs import OperatorInputs
 from .run import main_of
 from .servo_port import ServoNodePort
 from .spatial_node import SpatialNode
@@ -48,8 +50,15 @@ class MotionNode(SpatialNode):
         self._said: tuple[MotionState, str] | None = None
         self._refusal = ""
         self._status_ns = 0
-        self._arm = self.publish_on(JointTrajectory, self.value("arm_topic"), qos.COMMAND)
-        self._hand = self.publish_on(JointTrajectory, self.value("hand_topic"), qos.COMMAND)
+        self._imagined = Rehearsal() if self.value("dry_run") else None
+        dry = self._imagined is not None
+        arm, hand = (
+            ("~/dry_run/arm", "~/dry_run/hand")
+            if dry
+            else (self.value("arm_topic"), self.value("hand_topic"))
+        )
+        self._arm = self.publish_on(JointTrajectory, arm, qos.COMMAND)
+        self._hand = self.publish_on(JointTrajectory, hand, qos.COMMAND)
         self._status = self.publish_on(MotionStatus, "motion_status", qos.STREAM)
         self.listen(ActionChunk, "action_chunk", self._on_chunk, qos.STREAM)
         self.listen(JointState, "joint_states", self._on_joint_state, qos.SENSOR_IN)
@@ -59,17 +68,20 @@ class MotionNode(SpatialNode):
         ):
             self.own(lambda service=service: self.destroy_service(service))
         self._watch_nodes()
+        self._operator = OperatorInputs(self, self._controller, lambda: self._written or self._arm.topic_name)
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
 
     def _choose_backend(self) -> None:
         """Decide once, before arming is possible, and say why."""
         self._written: str | None = None
-        choice = choose_backend(
-            self.value("backend"), {"servo": self._servo_backend, "embedded": lambda: None}
-        )
+        servo = self._no_dry_servo if self.value("dry_run") else self._servo_backend
+        choice = choose_backend(self.value("backend"), {"servo": servo, "embedded": lambda: None})
         if choice.backend is not None:
             self._controller.use(choice.backend)
         self.get_logger().info(f"back-end {choice.name}: {choice.reason}")
+
+    def _no_dry_servo(self) -> ServoBackend:
+        raise BackendUnavailable("Servo moves the arm itself, so it cannot rehearse; set dry_run to false")
 
     def _servo_backend(self) -> ServoBackend:
         c = self._controller
@@ -115,12 +127,17 @@ class MotionNode(SpatialNode):
 
     def _on_joint_state(self, message: JointState) -> None:
         reading = self._reader.read(message)
+        if reading is not None and self._imagined is not None:
+            reading = self._imagined.instead_of(reading)
         if reading is not None:
             self._controller.on_joint_state(*reading)
 
     def _tick(self) -> None:
         now_ns = self.now_ns()
+        self._operator.update()
         command = self._controller.step(now_ns)
+        if self._imagined is not None:
+            self._imagined.follow(command)
         if command is not None:
             if command.points:  # a back-end may send by itself
                 self._arm.publish(arm_trajectory(self._joints, command.points))
@@ -144,6 +161,7 @@ class MotionNode(SpatialNode):
         if changed:
             self._said = status.state, status.reason
             sentence = f"{status.state.name}: {status.reason}" if status.reason else status.state.name
+            sentence += " (dry run: the arm is only imagined)" if self._imagined is not None else ""
             self.diagnostics.set(LEVELS[status.state], sentence)
             self.get_logger().info(sentence)
 
@@ -158,13 +176,8 @@ class MotionNode(SpatialNode):
         reading = self._controller.latest_reading
         if reading is None:
             return Verdict(False, "no joint state received yet on 'joint_states'")
-        topic = self._written or self._arm.topic_name
-        others = [
-            info.node_name
-            for info in self.get_publishers_info_by_topic(topic)
-            if (info.node_name, info.node_namespace) != (self.get_name(), self.get_namespace())
-        ]
-        if others:
+        if others := self._operator.other_writers():
+            topic = self._written or self._arm.topic_name
             return Verdict(False, f"{others} also publish on {topic}; stop them first")
         return self._controller.arm(reading.q, now_ns)
 

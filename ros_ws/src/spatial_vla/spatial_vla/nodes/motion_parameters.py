@@ -16,6 +16,7 @@ from ..motion import (
     MotionController,
     MotionLimits,
     MotionSettings,
+    Obstacle,
     RobotModel,
     Scaling,
 )
@@ -70,6 +71,13 @@ PARAMETERS = (
         -1.0,
         0.1,
     ),
+    P("table_height", -1.0, "Table top that links stay above, base frame [m]; -1: none.", -1.0, 2.0),
+    P("obstacles", [0.0] * 6, "Boxes to keep away from: centre x y z, size x y z, ...; size 0: none [m]."),
+    P("scene_clearance", 0.005, "Distance that links keep from table and obstacles [m].", 0.0, 0.2),
+    P("singularity", 0.01, "Smallest singular value of the Jacobian to go down to; 0: any.", 0.0, 0.2),
+    P("require_deadman", False, "Move only while ~/deadman says true, at 5 Hz or more."),
+    P("deadman_timeout", 0.3, "A deadman message holds for this long, in real time [s].", 0.05, 2.0),
+    P("dry_run", False, "Command an imagined arm: trajectories go to ~/dry_run and nowhere else."),
     P("max_step_translation", 0.06, "Longest translation of one step of a chunk [m].", 0.001, 0.5),
     P("max_step_rotation", 0.35, "Largest rotation of one step of a chunk [rad].", 0.001, 1.5),
     P("over_limit", "clamp", "Steps beyond that are shortened (clamp), or their chunk refused (reject)."),
@@ -79,6 +87,23 @@ PARAMETERS = (
     P("fault_after", 1.0, "A freeze that lasts this long is a fault [s].", 0.1, 10.0),
     P("freezes_allowed", 3, "More freezes than these within ten seconds are a fault.", 0, 100),
 )
+
+
+def obstacles_from(value: Callable[[str], Any]) -> tuple[Obstacle, ...]:
+    """Table and boxes from parameters. Raises ValueError if the numbers are not six per box."""
+    numbers = list(value("obstacles"))
+    if len(numbers) % 6:
+        raise ValueError(
+            f"parameter 'obstacles' has {len(numbers)} numbers; give six per box: centre and size"
+        )
+    rows = [numbers[i : i + 6] for i in range(0, len(numbers), 6)]
+    boxes = [
+        Obstacle(f"obstacle {i + 1}", tuple(row[:3]), tuple(row[3:]))
+        for i, row in enumerate(rows)
+        if any(row)
+    ]
+    height = value("table_height")
+    return (*([Obstacle.table(height)] if height > -1.0 else []), *boxes)
 
 
 def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
@@ -109,6 +134,9 @@ def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
         body_box=Box(tuple(value("body_lower")), tuple(value("body_upper"))),
         body_frames=tuple(value("body_frames")),
         self_clearance=value("self_clearance"),
+        obstacles=obstacles_from(value),
+        scene_clearance=value("scene_clearance"),
+        singularity=value("singularity"),
     )
 
 
