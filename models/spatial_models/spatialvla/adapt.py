@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import tyro
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from spatial_vla.actions import (
@@ -79,30 +80,53 @@ class Adapt:
 
     def adapt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Fields of ``adapted.json``, and tensors."""
-        begin = SpatialVlaConfig.read(self.checkpoint).action_begin
-        old = SpatialActionTokenizer.from_processor_config(
-            read_processor_config(self.checkpoint), begin=begin
+        return adapted_to(
+            self.checkpoint,
+            read_actions(self.actions),
+            self.name,
+            min_sigma=self.min_sigma,
+            dead_zone=self.dead_zone,
+            head=self.head,
+            compat=self.compat,
         )
-        actions = read_actions(self.actions)
-        statistics = ActionStatistics.fit(actions, symmetric=self.dead_zone > 0.0)
-        gaussians = ActionGaussians.fit(statistics.normalise(actions), dead_zone=self.dead_zone)
-        grid = gaussians.grid(old.grid.shape, min_sigma=self.min_sigma, dead_zone=self.dead_zone)
-        rows = {TABLE: read_rows(self.checkpoint, TABLE)}
-        if self.head:
-            rows[HEAD_ROWS] = read_rows(self.checkpoint, HEAD, begin)
-        fields = {
-            "action_token_begin_idx": begin,
-            "spatial_token_num": sum(grid.cells),
-            "action_chunk_size": old.steps,
-            "bin_policy": bin_policy_of(grid),
-            "gaussians": json.loads(gaussians.to_json()),
-            "min_sigma": self.min_sigma,
-            "statistics": {self.name: {"action": statistics.fields()}},
-            "compat": self.compat,
-        }
-        with torch.no_grad():
-            adapted = {n: adapted_rows(t, old.grid, grid, compat=self.compat) for n, t in rows.items()}
-        return fields, {name: tensor.contiguous() for name, tensor in adapted.items()}
+
+
+def adapted_to(
+    checkpoint: Path,
+    actions: ArrayLike,
+    name: str,
+    *,
+    min_sigma: float = RELEASED_MIN_SIGMA,
+    dead_zone: float = 0.0,
+    head: bool = False,
+    compat: bool = False,
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Grid and rows for actions (N, 7) in metres and radians; fields of ``adapted.json``, and tensors.
+
+    Args:
+        name: of the data set. The others are as of :class:`Adapt`.
+    """
+    begin = SpatialVlaConfig.read(checkpoint).action_begin
+    old = SpatialActionTokenizer.from_processor_config(read_processor_config(checkpoint), begin=begin)
+    statistics = ActionStatistics.fit(actions, symmetric=dead_zone > 0.0)
+    gaussians = ActionGaussians.fit(statistics.normalise(actions), dead_zone=dead_zone)
+    grid = gaussians.grid(old.grid.shape, min_sigma=min_sigma, dead_zone=dead_zone)
+    rows = {TABLE: read_rows(checkpoint, TABLE)}
+    if head:
+        rows[HEAD_ROWS] = read_rows(checkpoint, HEAD, begin)
+    fields = {
+        "action_token_begin_idx": begin,
+        "spatial_token_num": sum(grid.cells),
+        "action_chunk_size": old.steps,
+        "bin_policy": bin_policy_of(grid),
+        "gaussians": json.loads(gaussians.to_json()),
+        "min_sigma": min_sigma,
+        "statistics": {name: {"action": statistics.fields()}},
+        "compat": compat,
+    }
+    with torch.no_grad():
+        adapted = {n: adapted_rows(t, old.grid, grid, compat=compat) for n, t in rows.items()}
+    return fields, {n: tensor.contiguous() for n, tensor in adapted.items()}
 
 
 def read_rows(folder: Path, name: str, first: int = 0) -> Tensor:

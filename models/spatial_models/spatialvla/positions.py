@@ -71,10 +71,14 @@ class Positions:
             ValueError: a depth is not of its image's shape.
         """
         config = self.config
-        intrinsics = np.stack([self._scaled_intrinsics(request) for request in requests])
-        K = torch.from_numpy(intrinsics).to(images.device, self.dtype)
+        K = self.intrinsics_of(requests).to(images.device)
         depth = self._depths(requests, images)
         return back_project(depth, K, patch=config.patch_size, side=config.ego3d_cells, compat=self.compat)
+
+    def intrinsics_of(self, requests: Sequence[Request]) -> Tensor:
+        """(B, 3, 3) of the network's images."""
+        intrinsics = np.stack([self._scaled_intrinsics(request) for request in requests])
+        return torch.from_numpy(intrinsics).to(self.dtype)
 
     def _scaled_intrinsics(self, request: Request) -> NDArray[np.float64]:
         """(3, 3) of the network's image."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
+from torch import Tensor, nn
 
 from .model import SpatialVla
 
@@ -24,12 +25,14 @@ class Trained:
     Attributes:
         everything: all else; the parts below are then in it.
         action_table: input embeddings of the action tokens. ego3d: the position encoding's layers.
+        head: the output table, a row for every id; with new tokens, whose rows are interpolated, it is worth training.
         lora_rank: rank of corrections to the linear layers, 0 for none. lora_alpha: their scale times the rank.
     """
 
     everything: bool = False
     action_table: bool = True
     ego3d: bool = True
+    head: bool = False
     lora_rank: int = 0
     lora_alpha: float = 32.0
 
@@ -38,7 +41,7 @@ class Trained:
             raise ValueError(
                 f"everything is trained and corrections of rank {self.lora_rank} too; choose one of the two"
             )
-        if not (self.everything or self.action_table or self.ego3d or self.lora_rank):
+        if not (self.everything or self.action_table or self.ego3d or self.head or self.lora_rank):
             raise ValueError("nothing is to be trained; choose at least one part")
 
 
@@ -61,6 +64,8 @@ def prepare(model: SpatialVla, trained: Trained) -> SpatialVla:
         model.vision_zoe_model.requires_grad_(False)
     if trained.action_table:
         model.spatial_embed_tokens.requires_grad_(True)
+    if trained.head:
+        model.language_model.lm_head.requires_grad_(True)
     if trained.ego3d:
         for layer in model.position_embedding_3d.position_embedding_head:
             # The linear ones learn through their corrections where they have some.
@@ -77,6 +82,27 @@ def merge_lora(model: SpatialVla) -> SpatialVla:
                 child.merge()
                 setattr(module, name, child.get_base_layer())
     return model
+
+
+def merged_state(state: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """The weights of :func:`prepare`'s model with its corrections added, names as without them.
+
+    As :func:`merge_lora` without the model, whose weights may lie on many devices.
+
+    Args:
+        scale: of the corrections, alpha divided by the rank.
+    """
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".lora_" in name:
+            continue
+        plain = name.replace(".base_layer.", ".")
+        stem = name.removesuffix(".base_layer.weight")
+        if stem != name:
+            down, up = (state[f"{stem}.lora_{side}.default.weight"] for side in "AB")
+            tensor = (tensor.float() + scale * up.float() @ down.float()).to(tensor.dtype)
+        out[plain] = tensor
+    return out
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
