@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from spatial_vla.actions import (
     grid_from_bin_policy,
     uniform_grid,
 )
-from spatial_vla.actions.gaussians import RANGES, VARIABLES
+from spatial_vla.actions.gaussians import RANGES, VARIABLES, likeliest
 
 # Edges as they stand in the released processor_config.json (some of each variable).
 RELEASED = {
@@ -126,6 +127,82 @@ def test_cells_are_equally_probable_and_edges_increase(mean, std):
         total = norm.cdf(high, m, sigma) - norm.cdf(low, m, sigma)
         mass = np.diff(norm.cdf(edges, m, sigma)) / total
         assert mass == pytest.approx(1 / (len(edges) - 1), abs=1e-6)
+
+
+@given(
+    st.lists(means, min_size=6, max_size=6),
+    st.lists(stds, min_size=6, max_size=6),
+    st.sampled_from([0.0, 0.02]),
+    action,
+)
+def test_a_round_trip_in_any_fitted_grid_stays_within_half_a_cell(mean, std, dead_zone, a):
+    """Or is exactly nothing, for what is shorter than the dead zone."""
+    grid = ActionGaussians(tuple(mean), tuple(std)).grid(
+        (5, 7, 4, 3, 4, 6), min_sigma=0.1, dead_zone=dead_zone
+    )
+    ids = grid.encode(a[:6], a[6])
+    back, gripper = grid.decode(ids)
+    x, y, z = a[:3]
+    values = (math.atan2(math.hypot(x, y), z), math.atan2(y, x), math.sqrt(x * x + y * y + z * z), *a[3:6])
+    x, y, z = back[:3]
+    middles = (math.atan2(math.hypot(x, y), z), math.atan2(y, x), math.hypot(x, y, z), *back[3:])
+    still = [dead_zone > 0 and values[2] < dead_zone, dead_zone > 0 and max(map(abs, a[3:6])) < dead_zone]
+    for i, (name, value, middle) in enumerate(zip(VARIABLES, values, middles, strict=True)):
+        if still[i // 3]:
+            assert not back[3 * (i // 3) : 3 * (i // 3) + 3].any()
+            continue
+        edges = getattr(grid, name)
+        inside = min(max(value, edges[0]), edges[-1])
+        width = max(hi - lo for lo, hi in pairwise(edges) if lo <= inside <= hi)
+        assert abs(inside - middle) <= 0.5 * width + 1e-9
+    assert gripper == (a[6] >= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"), [(0.3, 0.4, -1.0, 1.0), (0.9, 0.5, 0.0, 1.2), (2.2, 0.8, 0.0, math.pi)]
+)
+def test_the_likeliest_gaussian_is_found_where_moments_are_not(mean, std, low, high):
+    values = truncnorm.rvs(
+        (low - mean) / std, (high - mean) / std, loc=mean, scale=std, size=40_000, random_state=1
+    )
+    found = likeliest(values, low, high)
+    assert found == pytest.approx((mean, std), abs=0.05)
+    assert abs(values.std() - std) > abs(found[1] - std)
+    cost = [
+        -truncnorm.logpdf(values, (low - m) / s, (high - m) / s, m, s).mean() for m, s in (found, (mean, std))
+    ]
+    assert cost[0] <= cost[1] + 1e-6
+
+
+def test_likeliest_cells_are_equally_full_where_a_truncated_gaussian_is_true():
+    """Lengths that press against the end of their range, as at full speed."""
+    n = 40_000
+    r = truncnorm.rvs(-1.2 / 0.6, (3**0.5 - 1.2) / 0.6, loc=1.2, scale=0.6, size=n, random_state=0)
+    direction = np.random.default_rng(0).normal(size=(n, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    # Shrunk into the cube of normalised actions: what leaves it would be clipped.
+    inside = np.abs(direction * r[:, None]).max(axis=1) <= 1.0
+    rows = np.concatenate((direction * r[:, None], np.zeros((n, 3))), axis=1)[inside]
+    rows[:, 3:] = truncnorm.rvs(-1 / 0.8, 1 / 0.8, scale=0.8, size=(len(rows), 3), random_state=2)
+    grid = ActionGaussians.fit(rows, likelihood=True).grid(min_sigma=0.0)
+    moments = ActionGaussians.fit(rows).grid(min_sigma=0.0)
+    for i, name in enumerate(("roll", "pitch", "yaw")):
+        full, by_moments = (
+            np.histogram(rows[:, 3 + i], getattr(g, name))[0] * 16 / len(rows) for g in (grid, moments)
+        )
+        assert np.abs(full - 1).max() < 0.12 < np.abs(by_moments - 1).max()
+
+
+def test_what_hardly_a_gaussian_could_be_still_makes_a_grid():
+    """All at an end, all the same, two heaps: edges increase all the same."""
+    heaps = np.zeros((400, 6))
+    heaps[::2] = 0.99
+    for rows in (heaps, np.full((50, 6), 0.5), np.ones((50, 6))):
+        for dead_zone in (0.0, 0.02):
+            grid = ActionGaussians.fit(rows, likelihood=True, dead_zone=dead_zone).grid(
+                min_sigma=0.0, dead_zone=dead_zone
+            )
+            assert grid.shape == (16, 32, 8, 16, 16, 16)
 
 
 def test_fitting_finds_the_gaussians_of_the_actions():

@@ -19,7 +19,8 @@ class EvaluatedSpatialVla:
         folder: of the checkpoint. key: data set whose robot is driven.
         geometry: "released" has depth estimated and takes the intrinsics that the released weights were trained with;
             "measured" takes depth and intrinsics of the observation.
-        dtype: float32 or bfloat16; None keeps the file's. device, bits, dt, rotations, compat: as of the policy.
+        dtype: float32 or bfloat16; None keeps the file's. device, bits, dt, rotations, compat, compiled: as of
+            the policy.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class EvaluatedSpatialVla:
         dt: float = 0.2,
         rotations: Literal["euler", "vector"] = "euler",
         compat: bool = False,
+        compiled: bool = False,
     ) -> None:
         if geometry not in ("released", "measured"):
             raise ValueError(f"geometry {geometry!r}; expected 'released' or 'measured'")
@@ -48,6 +50,7 @@ class EvaluatedSpatialVla:
             dt=dt,
             rotations=rotations,
             compat=compat,
+            compiled=compiled,
         )
 
     def reset(self) -> None:

@@ -39,7 +39,7 @@ class SpatialVlaPolicy:
         rotations: what the data set's are: angles about the fixed axes x, y, z, as those of the released weights, or
             rotation vectors, as LIBERO's.
         compat: depth, intrinsics and positions rounded as the released code does, and its choice of ZoeDepth's head.
-        record: as of :class:`.generate.ActionDecoder`.
+        record, compiled: as of :class:`.generate.ActionDecoder`.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class SpatialVlaPolicy:
         rotations: Literal["euler", "vector"] = "euler",
         compat: bool = False,
         record: bool = True,
+        compiled: bool = False,
     ) -> None:
         if rotations not in ("euler", "vector"):
             raise ValueError(f"rotations {rotations!r}; expected 'euler' or 'vector'")
@@ -67,7 +68,7 @@ class SpatialVlaPolicy:
             depth = ZoeDepth(model.vision_zoe_model, compat=compat, size=size)
         kind = model.dtype if compat else torch.float32
         self.positions = Positions(model.config, intrinsics, depth, compat=compat, dtype=kind)
-        self.decoder = ActionDecoder(model, tokenizer.grid.cells, tokenizer.steps, record)
+        self.decoder = ActionDecoder(model, tokenizer.grid.cells, tokenizer.steps, record, compiled)
 
     @classmethod
     def from_folder(
@@ -84,18 +85,24 @@ class SpatialVlaPolicy:
         frame: str = "panda_link0",
         rotations: Literal["euler", "vector"] = "euler",
         compat: bool = False,
+        compiled: bool = False,
     ) -> SpatialVlaPolicy:
         """The policy of a released checkpoint's folder; nothing is fetched and no code of the folder is run.
 
         Args:
             key: data set whose robot is driven, for example ``bridge_orig/1.0.0``.
             bits: quantise to 4 or 8, see :func:`.quantise.quantise`.
-            depth, dt, frame, rotations, compat: as of the class. depth_network: False leaves ZoeDepth out.
+            depth, dt, frame, rotations, compat, compiled: as of the class. depth_network: False leaves ZoeDepth out.
 
         Raises:
             FileNotFoundError, CheckpointMismatch, UnusableConfiguration, UnusableTokenizer: a file is absent or wrong.
             KeyError: the checkpoint has no such data set; the message lists those it has.
+            ValueError: quantised weights cannot be compiled.
         """
+        if compiled and bits is not None:
+            raise ValueError(
+                f"{bits} bits and compiled: quantised layers are not compiled; choose one of the two"
+            )
         fields = read_processor_config(folder)
         statistics = ActionStatistics.from_processor_config(fields, key)
         model = load(
@@ -108,7 +115,8 @@ class SpatialVlaPolicy:
         if bits is not None:
             quantise(model, bits)
         begin, side = model.config.action_begin, model.config.image_size
-        few_lengths = 16 if torch.device(device).type == "cuda" else 1  # each is recorded
+        # Each length is recorded or compiled.
+        few_lengths = 16 if compiled or torch.device(device).type == "cuda" else 1
         return cls(
             model,
             Prompts.read(folder, model.config, multiple=few_lengths),
@@ -120,6 +128,7 @@ class SpatialVlaPolicy:
             frame=frame,
             rotations=rotations,
             compat=compat,
+            compiled=compiled,
             record=bits is None,  # the quantisers' kernels may decide on values
         )
 

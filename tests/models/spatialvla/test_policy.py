@@ -155,6 +155,8 @@ def test_what_is_wrong_with_a_request_is_said(policy, folder):
         policy.answer([Request(rng_image(0), "go", np.ones((24, 32)))])
     with pytest.raises(KeyError, match=r"lab/1\.0\.0"):
         SpatialVlaPolicy.from_folder(folder, "elsewhere/1.0.0")
+    with pytest.raises(ValueError, match="choose one of the two"):
+        SpatialVlaPolicy.from_folder(folder, "lab/1.0.0", bits=8, compiled=True)
 
 
 def test_bfloat16_and_quantised_policies_answer(folder):

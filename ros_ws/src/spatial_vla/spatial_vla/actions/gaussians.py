@@ -1,7 +1,9 @@
 """Gaussians of an action set, and the grid of cells that are equally probable under them.
 
 Published are the rule and its result, not how the Gaussians were fitted. Here: the mean and the standard deviation of
-each variable over the normalised actions, which is what the published numbers look like.
+each variable over the normalised actions, which is what the published numbers look like. Or, by likelihood: those of
+the truncated Gaussian itself, under which the cells are meant to be equally probable. The two differ where a variable
+presses against the ends of its range, as the length of steps does when a robot moves at full speed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import log_ndtr
 
 from .grid import ActionGrid, Array, equal_probability_edges, polar
 
@@ -38,11 +42,13 @@ class ActionGaussians:
             )
 
     @classmethod
-    def fit(cls, actions: ArrayLike, *, dead_zone: float = 0.0) -> ActionGaussians:
+    def fit(cls, actions: ArrayLike, *, dead_zone: float = 0.0, likelihood: bool = False) -> ActionGaussians:
         """Fit to normalised actions (..., 6 or more): x, y, z, roll, pitch, yaw in [-1, 1]; what follows is ignored.
 
         Args:
             dead_zone: translations shorter than this, and rotations with all components below it, do not count.
+            likelihood: find the Gaussians that, truncated to the ranges, make the actions likeliest; their means and
+                standard deviations are then not those of the actions. False takes the actions' own, as published.
 
         Raises:
             ValueError: there are NaN or infinite numbers, or none moves.
@@ -59,6 +65,13 @@ class ActionGaussians:
                 f"none of the {len(rows)} actions exceeds the dead zone {dead_zone}; give actions that move and turn"
             )
         columns = (*translation.T, *rotation.T)
+        if likelihood:
+            lows = [
+                dead_zone if name == "r" else low for name, (low, _) in zip(VARIABLES, RANGES, strict=True)
+            ]
+            highs = [high for _, high in RANGES]
+            found = [likeliest(*given) for given in zip(columns, lows, highs, strict=True)]
+            return cls(tuple(mean for mean, _ in found), tuple(std for _, std in found))
         return cls(tuple(float(c.mean()) for c in columns), tuple(float(c.std()) for c in columns))
 
     def grid(
@@ -112,6 +125,34 @@ RELEASED_GAUSSIANS = ActionGaussians(
     (0.7796698531704827, 1.6770051583708576, 0.5, 0.5, 0.5, 0.5),
 )
 """Those behind the released grid, floor included. A checkpoint's own edges are in its file: see `bin_policy`."""
+
+
+def likeliest(values: Array, low: float, high: float) -> tuple[float, float]:
+    """Mean and standard deviation of the Gaussian that, truncated to [low, high], makes values (N,) likeliest.
+
+    Values that crowd at an end would have the mean at infinity, where the truncated Gaussian is an exponential; it
+    stays within a width of the range and four deviations, and those between a thousandth of a width and ten.
+    """
+    width = high - low
+    first, second = float(values.mean()), float((values * values).mean())
+
+    def gaussian(parameters: Array) -> tuple[float, float]:
+        std = float(np.exp(parameters[1]))
+        return float(np.clip(parameters[0], low - 4.0 * std, high + 4.0 * std)), std
+
+    def cost(parameters: Array) -> float:
+        mean, std = gaussian(parameters)
+        a, b = (low - mean) / std, (high - mean) / std
+        if a > 0.0:  # mirrored, so that the difference of tails is one of small numbers
+            a, b = -b, -a
+        mass = log_ndtr(b) + np.log1p(-np.exp(log_ndtr(a) - log_ndtr(b)))
+        spread = second - 2.0 * mean * first + mean * mean
+        return spread / (2.0 * std * std) + float(np.log(std) + mass)
+
+    start = np.array([first, np.log(max(float(values.std()), 1e-3 * width))])
+    bounds = [(low - width, high + width), (np.log(1e-3 * width), np.log(10.0 * width))]
+    found = minimize(cost, start, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-6, "fatol": 1e-9})
+    return gaussian(found.x)
 
 
 def uniform_grid(cells: Sequence[int] = RELEASED_CELLS) -> ActionGrid:

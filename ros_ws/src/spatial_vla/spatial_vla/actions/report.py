@@ -68,11 +68,16 @@ class Report:
         released = RELEASED_GAUSSIANS.grid()
         if self.checkpoint:
             released = grid_from_bin_policy(read_processor_config(self.checkpoint)["bin_policy"])
-        moving = ActionGaussians.fit(fitted_to, dead_zone=self.dead_zone)
+        moving, likeliest = (
+            ActionGaussians.fit(fitted_to, dead_zone=self.dead_zone, likelihood=way) for way in (False, True)
+        )
+        whole = ActionGaussians.fit(fitted_to, likelihood=True)
         return {
             "adaptive": GridCells(ActionGaussians.fit(fitted_to).grid(min_sigma=self.min_sigma)),
             "adaptive, no floor": GridCells(ActionGaussians.fit(fitted_to).grid(min_sigma=0.0)),
             "adaptive, no motion": GridCells(moving.grid(min_sigma=self.min_sigma, dead_zone=self.dead_zone)),
+            "likeliest": GridCells(whole.grid(min_sigma=0.0)),
+            "likeliest, no motion": GridCells(likeliest.grid(min_sigma=0.0, dead_zone=self.dead_zone)),
             "released": GridCells(released),
             "uniform polar": GridCells(uniform_grid()),
             "uniform 256 per number": AxisBins(),
