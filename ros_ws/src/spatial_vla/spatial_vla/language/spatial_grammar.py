@@ -252,14 +252,18 @@ def _resolved(groups: Mapping[str, str | None], relation: Relation | None, names
 
 
 def resolve(phrase: str, names: Sequence[str]) -> str:
-    """The one of ``names`` that a phrase means: the whole name, or its last words if no other ends so.
+    """The one of ``names`` that a phrase means: the whole name, or its last or first words if no other has them.
 
     Raises:
         NotUnderstood: nothing or more than one thing is called so; lists what there is.
     """
     said = _words(phrase)
-    for same in (lambda name: _words(name) == said, lambda name: _words(name)[-len(said) :] == said):
-        found = [name for name in names if said and same(name)]
+    for same in (
+        lambda words: words == said,
+        lambda words: words[-len(said) :] == said,
+        lambda words: words[: len(said)] == said,  # "cup" of "cup 1"
+    ):
+        found = [name for name in names if said and same(_words(name))]
         if len(found) == 1:
             return found[0]
         if found:

@@ -1,0 +1,1 @@
+"""RoboSpatial: models that answer spatial questions, how they are evaluated and trained."""
