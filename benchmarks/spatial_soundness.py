@@ -34,6 +34,8 @@ from spatial_vla_sim.spatial_scenes import Arrangement, SimulatedTables, with_er
 ROOT = Path(__file__).resolve().parents[1]
 #: Nearer than this [m] before a point is at the point.
 AT = 1e-3
+#: Things that touch may reach this far into each other [m].
+ROUNDING = 1e-6
 _FRAMES: dict[str, Frame] = {"camera_centric": "ego", "world_centric": "world", "object_centric": "object"}
 _SIDES: dict[str, Relation] = {
     "left": "left",
@@ -112,7 +114,10 @@ def judge_stacks(
     }
     table = RelationTable(seen)
     above, below = table.verdicts("world", "above"), table.verdicts("world", "below")
+    boxes = truth.scene.boxes
     for i, j in np.argwhere(truth.verdicts("world", "on") == 1):
+        if boxes.low[i] < boxes.high[j] - 1e-3:
+            continue  # It stands in a tray and looks out of it.
         tally["default", f"stacks, {where}", "answers"] += 1
         tally["published", f"stacks, {where}", "answers"] += 1
         tally["default", f"stacks, {where}", "wrong"] += int(above[i, j] != 1 or below[j, i] != 1)
@@ -188,7 +193,7 @@ def judge_placements(arrangement: Arrangement, rng: np.random.Generator, tally: 
         geom = mine[0]
         saved = data.geom_xpos[geom].copy(), data.geom_xmat[geom].copy()
         turn = Rotation.from_euler("z", fit.yaw).as_matrix()
-        data.geom_xpos[geom] = np.array(fit.place) + np.array((0.0, 0.0, box.size[2] / 2 + 1e-4))
+        data.geom_xpos[geom] = np.array(fit.place) + np.array((0.0, 0.0, box.size[2] / 2))
         data.geom_xmat[geom] = (turn @ box.rotation).ravel()
         gaps = [
             mujoco.mj_geomDistance(model, data, geom, g, 1.0, None) for g in range(model.ngeom) if g != geom
@@ -202,7 +207,7 @@ def judge_placements(arrangement: Arrangement, rng: np.random.Generator, tally: 
         there = RelationTable(replace(scene, objects=objects)).margins(fit.frame, fit.direction).value
         tally["default", "placements", "answers"] += 1
         tally["default", "placements", "wrong"] += int(
-            min(gaps) < 0.0 or there[fit.subject, fit.reference] <= 0.0
+            min(gaps) < -ROUNDING or there[fit.subject, fit.reference] <= 0.0
         )
 
 

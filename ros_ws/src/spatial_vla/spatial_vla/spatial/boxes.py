@@ -143,6 +143,10 @@ class BoxArray:
         angles = Rotation.from_matrix(self.rotation).as_euler("ZXY") if len(self) else np.zeros((0, 3))
         return np.concatenate((self.centre, 2.0 * self.half, angles), axis=1)
 
+    def quaternions(self) -> Array:
+        """Rotations as quaternions (n, 4), xyzw."""
+        return Rotation.from_matrix(self.rotation).as_quat() if len(self) else np.zeros((0, 4))
+
     def take(self, rows: NDArray[np.intp]) -> BoxArray:
         """Some of the boxes, or some of them several times."""
         return BoxArray(self.centre[rows], self.half[rows], self.rotation[rows])
