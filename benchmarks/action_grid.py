@@ -3,7 +3,9 @@
     python benchmarks/action_grid.py RECORDING [--checkpoint FOLDER] [--out DIR] [--picture FILE.png]
 
 RECORDING is what ``spatial-vla-record`` wrote, or a .npy or .csv file of steps (x, y, z, roll, pitch, yaw, gripper).
-The Gaussians are fitted to one half of the steps, the errors measured on the other.
+The Gaussians are fitted to one half of the steps, the errors measured on the other. Other splits follow: other random
+halves, and the first half of the recording against the second, which holds other scenes. For the translation it is also
+said how much each coordinate alone costs.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import tyro
 from matplotlib import pyplot as plt
 from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
-from spatial_vla.actions import ActionStatistics
+from spatial_vla.actions import ActionGrid, ActionStatistics
+from spatial_vla.actions.grid import cartesian, polar
 from spatial_vla.actions.quantisation import GridCells, as_table, quantisation_report
 from spatial_vla.actions.recorded import read_actions
 from spatial_vla.actions.report import Report
@@ -28,6 +31,9 @@ from spatial_vla.report.environment import device, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (0.0, 0.5, 1.0)
+LIKELIEST = ("likeliest", "likeliest, no motion")
+COMPARED = ("uniform polar", "adaptive", "adaptive, no motion", *LIKELIEST)
+COORDINATES = ("theta", "phi", "r")
 
 
 @dataclass
@@ -52,7 +58,7 @@ class Benchmark:
     def run(self) -> None:
         """Measure, print, write, draw."""
         actions = read_actions(self.actions)
-        half = np.random.default_rng(self.seed).permutation(len(actions)) % 2 == 0
+        half = splits(len(actions), self.seed)["random"]
         statistics = ActionStatistics.fit(actions[half], symmetric=True)
         unit = statistics.normalise(actions)
         made = {
@@ -62,6 +68,7 @@ class Benchmark:
         grids = {name: made[0.0][name] for name in ("uniform 256 per number", "uniform polar", "released")}
         for name in ("adaptive", "adaptive, no motion"):
             grids |= {f"{name}, floor {floor}": made[floor][name] for floor in FLOORS}
+        grids |= {name: made[0.0][name] for name in LIKELIEST}
         scale = 0.5 * (statistics.q99 - statistics.q01)[:6]
         results = {
             "device": device(),
@@ -74,15 +81,81 @@ class Benchmark:
             report = quantisation_report(grids, unit[~half], by)
             print(f"\n{name}\n{as_table(report, 4 if name == 'normalised' else 5)}")
             results[name] = {grid: found.fields() for grid, found in report.items()}
+        shares = {
+            n: by_coordinate(g.grid, unit[~half, :3], scale[:3])
+            for n, g in grids.items()
+            if isinstance(g, GridCells)
+        }
+        print(f"\nmean translation error from one coordinate alone [mm]\n{lines(shares, COORDINATES)}")
+        others = self.other_splits(actions)
+        print(f"\nother splits: mean translation [mm] and rotation [mrad]\n{lines(others, COMPARED)}")
+        results |= {"translation_mm_by_coordinate": shares, "splits": others}
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "action_grid.json").write_text(json.dumps(results, indent=1) + "\n")
-        shown = {"uniform polar": grids["uniform polar"], "adaptive": grids["adaptive, floor 0.5"]}
+        shown = {
+            "uniform polar": "uniform polar",
+            "adaptive": "adaptive, floor 0.5",
+            "likeliest": "likeliest",
+        }
+        shown = {title: grids[name] for title, name in shown.items()}
         draw(self.picture, {k: g for k, g in shown.items() if isinstance(g, GridCells)}, unit[~half, :3])
+
+    def other_splits(self, actions: NDArray[np.float64]) -> dict[str, dict[str, list[float]]]:
+        """By split and grid: mean length of translation [mm] and of rotation error [mrad]."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for name, half in splits(len(actions), self.seed).items():
+            statistics = ActionStatistics.fit(actions[half], symmetric=True)
+            unit = statistics.normalise(actions)
+            quantisers = Report(self.actions, checkpoint=self.checkpoint).quantisers(unit[half])
+            chosen = {grid: quantisers[grid] for grid in COMPARED}
+            scale = 0.5 * (statistics.q99 - statistics.q01)[:6]
+            report = quantisation_report(chosen, unit[~half], scale)
+            found[name] = {grid: [1e3 * r.translation, 1e3 * r.rotation] for grid, r in report.items()}
+        return found
+
+
+def splits(steps: int, seed: int) -> dict[str, NDArray[np.bool_]]:
+    """Which steps to fit to, by split; the others are measured."""
+    halves = {
+        f"random, seed {s}" if s != seed else "random": np.random.default_rng(s).permutation(steps) % 2 == 0
+        for s in (seed, seed + 1, seed + 2)
+    }
+    return {
+        **halves,
+        "first half": np.arange(steps) < steps // 2,
+        "second half": np.arange(steps) >= steps // 2,
+    }
+
+
+def by_coordinate(
+    grid: ActionGrid, translations: NDArray[np.float64], scale: NDArray[np.float64]
+) -> dict[str, list[float]]:
+    """Mean length [mm] of the error when theta, phi or r alone is that of its cell's middle."""
+    exact, found = polar(translations), {}
+    moving = exact[:, 2] >= grid.r[0]
+    for i, name in enumerate(COORDINATES):
+        edges = getattr(grid, name)
+        cell = np.clip(np.searchsorted(edges, exact[:, i], side="right") - 1, 0, len(edges) - 2)
+        coarse = exact.copy()
+        coarse[:, i] = 0.5 * (edges[cell] + edges[cell + 1])
+        back = np.clip(cartesian(coarse), -1.0, 1.0)
+        off = np.linalg.norm((back - translations) * scale, axis=1)
+        found[name] = [1e3 * float(np.where(moving, off, 0.0).mean())]
+    return found
+
+
+def lines(rows: dict[str, dict[str, list[float]]], columns: tuple[str, ...]) -> str:
+    """A Markdown table."""
+    out = ["| | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for name, found in rows.items():
+        cells = [", ".join(f"{v:.2f}" for v in found[column]) for column in columns]
+        out.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(out)
 
 
 def draw(path: Path, grids: dict[str, GridCells], translations: NDArray[np.float64]) -> None:
     """Centres of the translation cells of each grid, coloured by how many of the actions they hold."""
-    figure = plt.figure(figsize=(11, 5), dpi=110, layout="constrained")
+    figure = plt.figure(figsize=(5.5 * len(grids), 5), dpi=100, layout="constrained")
     panels, dots = [], None
     for i, (name, quantiser) in enumerate(grids.items()):
         grid = quantiser.grid
