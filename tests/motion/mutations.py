@@ -1,0 +1,90 @@
+"""The guards of the motion stage, each with what takes it out and the tests that must notice.
+
+As a pytest plugin (`python -m pytest -p tests.motion.mutations`) it takes out the guard named by MUTATE.
+"""
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """``module.owner.attribute`` is replaced; ``tests`` (below tests/motion) must fail then."""
+
+    module: str
+    attribute: str
+    replacement: Any
+    tests: str
+
+
+def says_nothing(*_: Any) -> str:
+    return ""
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+MUTATIONS = {
+    "gate: malformed chunks": Mutation(
+        "gate", "ActionGate._malformed", says_nothing, "test_guards_matter.py::test_gate test_gate.py"
+    ),
+    "gate: order": Mutation("gate", "ActionGate._out_of_order", says_nothing, "test_gate.py"),
+    "gate: size of steps": Mutation(
+        "gate", "ActionGate._capped", lambda self, deltas: (deltas, ""), "test_gate.py"
+    ),
+    "filter: box": Mutation("limits", "Box.clamp", lambda self, point: point, "test_safety_filter.py"),
+    "filter: speed and acceleration": Mutation(
+        "safety", "limited", lambda velocity, *_: velocity, "test_safety_filter.py"
+    ),
+    "filter: lead over the joints": Mutation(
+        "safety", "SafetyFilter.hold_back", nothing, "test_safety_filter.py"
+    ),
+    "guard: everything": Mutation("guard", "OutputGuard.violation", says_nothing, "test_guards_matter.py"),
+    "guard: workspace": Mutation(
+        "guard", "OutputGuard.outside_workspace", says_nothing, "test_guards_matter.py test_states.py"
+    ),
+    "guard: self-collision": Mutation(
+        "guard", "OutputGuard.self_collision", says_nothing, "test_self_collision.py"
+    ),
+    "guard: table and obstacles": Mutation(
+        "guard", "OutputGuard.scene_collision", says_nothing, "test_surroundings.py"
+    ),
+    "guard: singularities": Mutation("guard", "OutputGuard.singular", says_nothing, "test_surroundings.py"),
+    "guard: speed near the stops": Mutation(
+        "limits", "MotionLimits.velocity_at", lambda s, q: (-s.velocity, s.velocity), "test_fr3.py"
+    ),
+    "limits: complete": Mutation(
+        "limits", "MotionLimits.require_complete", nothing, "test_backend_contract.py -k test_2"
+    ),
+    "measurement: age": Mutation("measurement", "ArmMeasurement.age", lambda *_: 0.0, "test_states.py"),
+    "measurement: jumps": Mutation("measurement", "ArmMeasurement.take", nothing, "test_states.py"),
+    "state: holds": Mutation(
+        "supervisor", "Supervisor.may_follow", property(lambda self: self._armed), "test_states.py"
+    ),
+    "state: latched faults": Mutation("supervisor", "Supervisor.fault", nothing, "test_states.py"),
+    "tracking": Mutation("controller", "MotionController._watch_tracking", nothing, "test_states.py"),
+    "late loop": Mutation("controller", "MotionController._start_anew", nothing, "test_states.py"),
+    "letting go": Mutation("release", "Release.target", nothing, "test_letting_go.py"),
+    "repeated stops": Mutation("tracking", "TrackingWatch._count", nothing, "test_letting_go.py"),
+    "deadman": Mutation("deadman", "Deadman.held", lambda *_: True, "test_deadman.py"),
+    "gripper: hysteresis": Mutation("gripper", "OPEN_ABOVE", 0.4, "test_gripper.py"),
+    "stop ramp": Mutation(
+        "command", "GuardedMotion.advanced", lambda self, elapsed: self, "test_stop_ramp.py"
+    ),
+}
+
+
+def pytest_configure() -> None:
+    name = os.environ.get("MUTATE")
+    if not name:
+        return
+    mutation = MUTATIONS[name]
+    owner: Any = importlib.import_module(f"spatial_vla.motion.{mutation.module}")
+    *path, attribute = mutation.attribute.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    assert hasattr(owner, attribute), f"{mutation.attribute} is not in motion/{mutation.module}.py any more"
+    setattr(owner, attribute, mutation.replacement)
