@@ -12,7 +12,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,34 @@ def rate(work: Callable[[SpatialScene], Any], source: SimulatedTables, args: Arg
     return args.pictures / best
 
 
+def busy(source: SimulatedTables, pictures: int, start: float) -> tuple[float, float]:
+    """Processor time and wall time [s] of records of some scenes, begun at a time of the wall clock."""
+    cv2.setNumThreads(1)
+    scenes = [fresh(source.scene(index)) for index in range(pictures)]
+    annotate(source.scene(0))
+    time.sleep(max(start - time.time(), 0.0))
+    used, begun = time.process_time(), time.perf_counter()
+    for scene in scenes:
+        annotate(scene)
+    return time.process_time() - used, time.perf_counter() - begun
+
+
+def scaling(source: SimulatedTables, args: Args) -> dict[str, float]:
+    """Records by one process and by one per core at once: pictures/s of processor time and of wall time."""
+    cores, out = len(os.sched_getaffinity(0)), dict[str, float]()
+    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
+        for count in (1, cores):
+            # Long enough for all to have started.
+            futures = [pool.submit(busy, source, args.pictures, time.time() + 20.0) for _ in range(count)]
+            used, wall = zip(*(future.result() for future in futures), strict=True)
+            out[f"{count} processes, pictures/s of processor time"] = round(
+                args.pictures * count**2 / sum(used), 1
+            )
+            out[f"{count} processes, pictures/s of wall time"] = round(args.pictures * count / max(wall), 1)
+    one, all_ = (out[f"{count} processes, pictures/s of processor time"] for count in (1, cores))
+    return out | {"efficiency by processor time": round(all_ / one / cores, 3)}
+
+
 def fresh(scene: SpatialScene) -> SpatialScene:
     """The scene without what was computed from it."""
     fields = ("objects", "camera", "scene_from_camera", "surfaces", "world_from_scene", "camera_uncertainty")
@@ -96,6 +126,9 @@ def main(args: Args) -> None:
     print(f"{'pictures/s, one core':<24}" + "".join(f"{name:>24}" for name in SETTINGS))
     for name in WORK:
         print(f"{name:<24}" + "".join(f"{figures[setting][name]:>24.1f}" for setting in SETTINGS))
+    figures["scaling"] = scaling(SETTINGS["1296x968, 15 objects"], args)
+    print(json.dumps(figures["scaling"], indent=1))
+    figures["load"] = f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} processors during the run"
     figures |= {"pictures": args.pictures, "device": device(), "versions": versions()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(figures, indent=1) + "\n")

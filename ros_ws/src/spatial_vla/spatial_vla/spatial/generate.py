@@ -96,15 +96,16 @@ def main(args: GenerateArgs) -> dict[str, Any]:
         if args.ray
         else in_processes(plan, out, todo, workers)
     )
-    peak = 0
+    peak, used = 0, 0.0
     for result in _shown(results, plan, len(todo)):
-        peak = max(peak, result.peak)
+        peak, used = max(peak, result.peak), used + result.seconds
     made = time.monotonic() - start
     report = join(plan, args.out)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     run = {
         "seconds": round(time.monotonic() - start, 1),
         "seconds_without_joining": round(made, 1),
+        "processor_seconds": round(used, 1),
         "shards": plan.shards,
         "shards_made_now": len(todo),
         "workers": args.ray or workers,

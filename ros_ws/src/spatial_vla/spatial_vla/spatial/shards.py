@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -61,11 +62,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a worker tells: counts by split of (family, relation, frame, answer kind), pictures, peak memory [bytes]."""
+    """What a worker tells of a shard: number of questions, peak memory [bytes], processor time [s]."""
 
     number: int
     questions: int
     peak: int
+    seconds: float
 
 
 def split_of(scene: str, validation: float) -> str:
@@ -96,6 +98,7 @@ def missing(out: Path, plan: Plan) -> list[int]:
 def make_shard(plan: Plan, out: str, number: int) -> ShardResult:
     """Make a shard; run by workers."""
     cv2.setNumThreads(1)
+    start = time.process_time()
     source, folder = _source(plan.source, plan.location), shard_folder(Path(out), number)
     aside = folder.with_name(f".{folder.name}-{os.uname().nodename}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
@@ -137,7 +140,7 @@ def make_shard(plan: Plan, out: str, number: int) -> ShardResult:
         if not folder.is_dir():
             raise
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return ShardResult(number, sum(c.total() for c in counts.values()), peak)
+    return ShardResult(number, sum(c.total() for c in counts.values()), peak, time.process_time() - start)
 
 
 def kind(qa: QA) -> tuple[str, ...]:
