@@ -1,166 +1,164 @@
-"""Export a trained policy to a bundle: ONNX encoder and decoder, weights, and the manifest that binds them.
+"""Export a checkpoint to ONNX files with the manifest that binds them.
 
     python export/to_onnx.py runs/policy --out ros_ws/src/spatial_vla/spatial_vla/policy/weights
+    python export/to_onnx.py spa-b.safetensors --precision fp16 --out runs/spa-b
+    python export/to_onnx.py SpatialVLA-4B-224-PT --stage decode_step --precision bf16 --out runs/spatialvla
+    python export/to_onnx.py runs/policy --precision int8 --frames data/demonstrations --out runs/bundle-int8
 
-Opset 20 and static shapes, so that ONNX Runtime, OpenVINO and TensorRT all take the files. The bundle is written
-aside, checked against PyTorch on seeded inputs, and only then renamed into place.
+Opset 20 and static shapes, so that ONNX Runtime, OpenVINO and every TensorRT from 10.3 take the files. They are written
+aside, checked against PyTorch, and renamed into place only when they are good enough.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import torch
 import tyro
-from spatial_models.policy import SpatialPolicy
-from spatial_models.training.bundle import WEIGHTS, read_policy
-from spatial_vla.policy.manifest import FORMAT, MANIFEST, Manifest, sha256
+from checkpoints import DTYPES, Checkpoint, Shape, manifest_fields, read_checkpoint
+from observations import RecordedFrames, seeded, torch_session
+from parity import Parity, compare, table
+from quantise import quantise
+from spatial_models.stage import Stage
+from spatial_vla.policy.manifest import MANIFEST, check_fields
 from spatial_vla.runtime import OnnxRuntimeSession
-from torch import Tensor, nn
 
 OPSET = 20
-TOLERANCE = 2e-3  # largest difference to PyTorch, in the units of each output
-
-
-class EncoderStage(nn.Module):
-    """Image to patch features."""
-
-    def __init__(self, policy: SpatialPolicy) -> None:
-        super().__init__()
-        self.encoder = policy.encoder
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.encoder(image)[1]
-
-
-class DecoderStage(nn.Module):
-    """Features to tokens; choosing the tokens happens inside the engine."""
-
-    def __init__(self, policy: SpatialPolicy) -> None:
-        super().__init__()
-        self.decoder = policy.decoder
-
-    def forward(
-        self, features: Tensor, points: Tensor, valid: Tensor, state: Tensor, words: Tensor
-    ) -> tuple[Tensor, ...]:
-        out = self.decoder(features, points, valid, state, words)
-        logs = [x.log_softmax(-1) for x in (out.translation, out.rotation, out.gripper)]
-        best = [x.max(-1) for x in logs]
-        tokens = torch.stack([b.indices for b in best], dim=-1)
-        chances = torch.stack([b.values for b in best], dim=-1)
-        pointer = out.cell_logits.softmax(-1)
-        return tokens, chances, out.target, pointer[:, -1], pointer[:, :-1]
-
-
-INPUTS = {"encoder": ["image"], "decoder": ["features", "points", "valid", "state", "words"]}
-OUTPUTS = {"encoder": ["features"], "decoder": ["tokens", "log_probabilities", "target", "absent", "pointer"]}
+LIMIT = (
+    2 * 10**9
+)  # bytes of weights beyond which they lie in a file beside the graph: ONNX files end at 2 GiB
 
 
 @dataclass
 class ExportArgs:
-    """Export a trained policy to ONNX."""
+    """Export a checkpoint to ONNX."""
 
-    checkpoint: tyro.conf.Positional[Path]
-    """folder with policy.safetensors, policy.json and grid.json, as training writes it"""
+    checkpoint: tyro.conf.Positional[str]
+    """folder of a trained policy, a bundle or a SpatialVLA, or file or Hub id of SPA's weights"""
     out: Path = Path("runs/bundle")
-    """folder of the bundle; replaced only when the new one has passed its check"""
-    name: str = "spatial-vla-tabletop"
-    """name of the bundle, for people"""
-
-
-def example_inputs(policy: SpatialPolicy, words: int, max_words: int) -> dict[str, dict[str, Tensor]]:
-    """Seeded inputs of realistic size for both stages."""
-    g = torch.Generator().manual_seed(0)
-    size, patches = policy.encoder.image_size, policy.encoder.grid**2
-    ids = torch.zeros(1, max_words, dtype=torch.int64)
-    ids[0, :4] = torch.randint(1, words, (4,), generator=g)
-    return {
-        "encoder": {"image": torch.rand(1, 3, size, size, generator=g)},
-        "decoder": {
-            "features": torch.randn(1, patches, policy.encoder.width, generator=g),
-            "points": torch.rand(1, patches, 16, 3, generator=g) - 0.2,
-            "valid": torch.ones(1, patches, 16, dtype=torch.bool),
-            "state": torch.rand(1, 10, generator=g),
-            "words": ids,
-        },
-    }
+    """folder to write; replaced only when the new one has passed its check"""
+    name: str = ""
+    """name for people; "spatial-vla-tabletop" or that of the checkpoint if empty"""
+    stage: Literal["all", "encoder", "decoder", "vision", "prefill", "decode_step"] = "all"
+    """part to export; a bundle that the nodes load needs all of them"""
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
+    """of the weights; tensors at the border stay in fp32"""
+    frames: Path | None = None
+    """recorded demonstrations: calibrates int8, and the check uses them too"""
+    observations: int = 20
+    """observations of the check"""
+    calibration: int = 64
+    """frames that calibrate int8"""
+    camera: tuple[float, float, float, float, int, int] | None = None
+    """what the training cameras were like: least and greatest horizontal field of view [deg], least and greatest
+    width by height, and least width and height [px]"""
+    shape: Shape = field(default_factory=Shape)
+    """what the checkpoint leaves open"""
 
 
 def export(args: ExportArgs) -> Path:
-    """Write the bundle and return its folder."""
-    policy, grid, words = read_policy(args.checkpoint)
+    """Write the folder and return it.
+
+    Raises:
+        RuntimeError: the files are too far from PyTorch. ValueError: the checkpoint has no such stage.
+    """
+    checkpoint = read_checkpoint(args.checkpoint, args.shape)
+    exact = checkpoint.stages("fp32", 0)
+    if args.stage != "all" and args.stage not in exact:
+        raise ValueError(f"no stage {args.stage!r} in a {checkpoint.kind}; there are all, {', '.join(exact)}")
+    if args.precision == "int8" and args.frames is None:
+        raise ValueError(
+            "int8 is calibrated with recorded frames: give --frames, a folder of spatial-vla-record"
+        )
+    chosen = list(exact) if args.stage == "all" else [args.stage]
     aside = args.out.with_name(args.out.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    examples = example_inputs(policy, len(words), words.max_words)
-    for stage, module in (("encoder", EncoderStage(policy)), ("decoder", DecoderStage(policy))):
-        path = aside / f"{stage}.onnx"
-        program = torch.onnx.export(
-            module,
-            tuple(examples[stage].values()),
-            input_names=INPUTS[stage],
-            output_names=OUTPUTS[stage],
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
+    rows = write_stages(args, checkpoint, exact, chosen, aside)
+    print(table(rows))
+    if bad := [row.stage for row in rows if not row.ready]:
+        raise RuntimeError(
+            f"{', '.join(bad)} in {args.precision} is too far from PyTorch; {aside} is left to look at"
         )
-        assert program is not None
-        program.save(str(path), external_data=False)
-        onnx.checker.check_model(str(path), full_check=True)
-        verify(module, path, examples[stage])
-    shutil.copyfile(args.checkpoint / WEIGHTS, aside / WEIGHTS)
-    (aside / MANIFEST).write_text(make_manifest(args, policy, grid, words, aside).to_json())
+    for path in checkpoint.weights:
+        shutil.copyfile(path, aside / path.name)
+    fields = manifest_of(args, checkpoint, {name: exact[name] for name in chosen}, rows, aside)
+    (aside / MANIFEST).write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n")
     shutil.rmtree(args.out, ignore_errors=True)
     aside.rename(args.out)
     return args.out
 
 
-def verify(module: nn.Module, path: Path, inputs: dict[str, Tensor]) -> None:
-    """Compare the file on ONNX Runtime with PyTorch; raises RuntimeError beyond the tolerance."""
-    with torch.no_grad():
-        expected = module(*inputs.values())
-    session = OnnxRuntimeSession(path)
-    found = session.run({k: v.numpy() for k, v in inputs.items()})
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    for (name, array), tensor in zip(found.items(), expected, strict=True):
-        error = float(np.abs(array - tensor.numpy()).max())
-        print(f"{path.name}: {name} {list(array.shape)} differs from PyTorch by at most {error:.2e}")
-        if error > TOLERANCE:
-            raise RuntimeError(
-                f"{path.name}: output {name} is {error:.2e} off PyTorch, allowed is {TOLERANCE:.0e}"
-            )
+def write_stages(
+    args: ExportArgs, checkpoint: Checkpoint, exact: dict[str, Stage], chosen: list[str], folder: Path
+) -> list[Parity]:
+    """Write each stage's ONNX file and compare it with PyTorch in single precision."""
+    frames = RecordedFrames(args.frames, checkpoint, exact) if args.frames else None
+    stages = exact if args.precision in ("fp32", "int8") else checkpoint.stages(args.precision, 0)
+    grid = _grid(checkpoint)
+    rows = []
+    for name in chosen:
+        path = folder / f"{name}.onnx"
+        write_onnx(stages[name], path)
+        if args.precision == "int8":
+            assert frames is not None
+            quantise(path, frames.take(name, args.calibration))
+        inputs = frames.take(name, args.observations, 1) if frames else seeded(exact[name], args.observations)
+        # ONNX Runtime has no bfloat16 on the CPU: there PyTorch in bfloat16 stands for the file.
+        session = torch_session(stages[name]) if args.precision == "bf16" else OnnxRuntimeSession(path)
+        kind = "torch" if args.precision == "bf16" else "onnxruntime"
+        options: dict[str, Any] = {"stage": name, "kind": kind, "precision": args.precision, "grid": grid}
+        rows.append(compare(torch_session(exact[name]), session, inputs, **options))
+    return rows
 
 
-def make_manifest(args: ExportArgs, policy: SpatialPolicy, grid, words, folder: Path) -> Manifest:  # noqa: ANN001
-    """The manifest of the files in ``folder``."""
-    encoder, decoder = policy.encoder, policy.decoder
-    return Manifest(
-        format=FORMAT,
-        name=args.name,
-        licence="Apache-2.0",
-        architecture=json.loads((args.checkpoint / "policy.json").read_text())["model"],
-        image_size=encoder.image_size,
-        patch=encoder.patch,
-        cells=16,
-        channels=encoder.width,
-        steps=decoder.steps,
-        dt=0.2,
-        base_frame="panda_link0",
-        tcp_frame="panda_tcp",
-        rotation_form="rotation_vector",
-        grid=json.loads(grid.to_json()),
-        words=list(words.words),
-        max_words=words.max_words,
-        precision="fp32",
-        files={p.name: sha256(p) for p in sorted(folder.iterdir())},
-        trained={"torch": torch.__version__, "onnx": onnx.__version__, "python": platform.python_version()},
+def write_onnx(stage: Stage, path: Path) -> None:
+    """Write one stage and see that the file is valid."""
+    program = torch.onnx.export(
+        stage.module,
+        tuple(stage.examples.values()),
+        input_names=list(stage.examples),
+        output_names=list(stage.outputs),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
     )
+    assert program is not None
+    size = sum(p.numel() * p.element_size() for p in stage.module.parameters())
+    program.save(str(path), external_data=size > LIMIT)
+    # By path: the checker then follows weights that lie beside the graph.
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def manifest_of(
+    args: ExportArgs, checkpoint: Checkpoint, stages: dict[str, Stage], rows: list[Parity], folder: Path
+) -> dict[str, Any]:
+    """The manifest, checked against its schema."""
+    more: dict[str, Any] = {"parity": [row.row() for row in rows]}
+    if args.camera is not None:
+        low, high, narrow, wide, *size = args.camera
+        more["camera"] = {"fov_deg": [low, high], "aspect": [narrow, wide], "size": size}
+    if checkpoint.kind != "policy":
+        more["stages"] = {
+            name: {"inputs": list(s.examples), "outputs": list(s.outputs)} for name, s in stages.items()
+        }
+    usual = "spatial-vla-tabletop" if checkpoint.kind == "policy" else Path(args.checkpoint).stem
+    fields = manifest_fields(checkpoint, args.name or usual, args.precision, folder, **more)
+    fields["trained"] |= {"dtype": str(DTYPES.get(args.precision, np.int8))}
+    check_fields(fields, str(folder / MANIFEST))
+    return fields
+
+
+def _grid(checkpoint: Checkpoint) -> Any:
+    from spatial_vla.actions import ActionGrid
+
+    return ActionGrid(**checkpoint.fields["grid"]) if "grid" in checkpoint.fields else None
 
 
 if __name__ == "__main__":

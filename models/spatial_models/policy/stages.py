@@ -6,19 +6,26 @@ import torch
 from spatial_vla.language.vocabulary import Vocabulary
 from torch import Tensor, nn
 
+from ..spa.preprocessing import normalise
 from ..stage import Stage
 from .policy import SpatialPolicy
 
 
 class EncoderStage(nn.Module):
-    """Image to patch features."""
+    """Image to patch features.
 
-    def __init__(self, policy: SpatialPolicy) -> None:
+    Args:
+        dtype: of the weights; normalisation, the convolution and features stay in float32.
+    """
+
+    def __init__(self, policy: SpatialPolicy, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.encoder = policy.encoder
+        self.encoder, self.dtype = policy.encoder.to(dtype), dtype
+        self.encoder.patch_embed.float()  # ONNX has no convolution in bfloat16 before opset 22
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.encoder(image)[1]
+        patches = self.encoder.embed(normalise(image)).to(self.dtype)
+        return self.encoder.transform(patches)[:, 1:].float()
 
 
 class DecoderStage(nn.Module):
@@ -40,24 +47,33 @@ class DecoderStage(nn.Module):
         return tokens, chances, out.target, pointer[:, -1], pointer[:, :-1]
 
 
-def policy_stages(policy: SpatialPolicy, words: Vocabulary, seed: int = 0) -> dict[str, Stage]:
-    """Encoder and decoder; other seeds give other examples."""
+def policy_stages(
+    policy: SpatialPolicy, words: Vocabulary, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> dict[str, Stage]:
+    """Encoder and decoder.
+
+    Args:
+        dtype: of the encoder's weights. The decoder computes with positions, which half precision would round to
+            millimetres, and stays in float32.
+        seed: other seeds give other examples.
+    """
     g = torch.Generator().manual_seed(seed)
-    size, patches = policy.encoder.image_size, policy.encoder.grid**2
+    size, patches, cells = policy.encoder.image_size, policy.encoder.grid**2, policy.decoder.localiser.cells
     ids = torch.zeros(1, words.max_words, dtype=torch.int64)
     ids[0, :4] = torch.randint(1, len(words), (4,), generator=g)
-    state = torch.cat((torch.rand(1, 3, generator=g) * 0.5, torch.rand(1, 7, generator=g)), dim=1)
     return {
         "encoder": Stage(
-            EncoderStage(policy).eval(), {"image": torch.rand(1, 3, size, size, generator=g)}, ("features",)
+            EncoderStage(policy, dtype).eval(),
+            {"image": torch.rand(1, 3, size, size, generator=g)},
+            ("features",),
         ),
         "decoder": Stage(
             DecoderStage(policy).eval(),
             {
                 "features": torch.randn(1, patches, policy.encoder.width, generator=g),
-                "points": torch.rand(1, patches, 16, 3, generator=g) - 0.2,
-                "valid": torch.ones(1, patches, 16, dtype=torch.bool),
-                "state": state,
+                "points": torch.rand(1, patches, cells, 3, generator=g) - 0.2,
+                "valid": torch.ones(1, patches, cells, dtype=torch.bool),
+                "state": torch.rand(1, 10, generator=g),
                 "words": ids,
             },
             ("tokens", "log_probabilities", "target", "absent", "pointer"),

@@ -15,15 +15,16 @@ class FeatureMapStage(nn.Module):
 
     Args:
         encoder: whatever it does with images by itself is not used.
-        dtype: of the weights; normalisation and outputs stay in float32.
+        dtype: of the weights; normalisation, the convolution and outputs stay in float32.
     """
 
     def __init__(self, encoder: SpaEncoder, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.encoder, self.dtype = encoder.to(dtype), dtype
+        self.encoder.patch_embed.float()  # ONNX has no convolution in bfloat16 before opset 22
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = self.encoder.transform(self.encoder.embed(normalise(image).to(self.dtype))).float()
+        tokens = self.encoder.transform(self.encoder.embed(normalise(image)).to(self.dtype)).float()
         side = self.encoder.grid
         return tokens[:, 0], tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
 

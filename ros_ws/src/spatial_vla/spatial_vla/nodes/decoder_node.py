@@ -14,6 +14,7 @@ from spatial_vla_interfaces.msg import ActionChunk, ActionGrid, FeatureMap, Inst
 from ..description import FINGER_JOINTS, TCP_FRAME
 from ..geometry import SE3, PinholeCamera
 from ..policy import Decoder, UnknownInstruction
+from ..policy.compatibility import Setting, check_setting
 from ..policy.pairing import NotYet
 from ..tf import TransformSource
 from . import qos
@@ -28,7 +29,16 @@ from .conversions import (
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, depth_from_image
 from .parameters import NodeParameter
-from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, RELIABLE_CAMERA, bundle_folder
+from .policy_parameters import (
+    ALLOW,
+    BASE,
+    BUNDLE,
+    MAX_FRAME_AGE,
+    RELIABLE_CAMERA,
+    SESSION,
+    allowed,
+    bundle_folder,
+)
 from .policy_report import PolicyReport
 from .refusal import RefusedInput
 from .run import main_of
@@ -60,6 +70,8 @@ class DecoderNode(SpatialNode):
     default_name = "decoder_node"
     parameters: ClassVar = (
         BUNDLE,
+        SESSION,
+        ALLOW,
         BASE,
         NodeParameter("tcp_frame", TCP_FRAME, "Frame of the tool centre point."),
         MAX_FRAME_AGE,
@@ -75,7 +87,12 @@ class DecoderNode(SpatialNode):
         """Load the decoder and connect it."""
         self._base_frame, self._tcp_frame = self.value("base_frame"), self.value("tcp_frame")
         self._fingers, self._max_age = self.value("gripper_joints"), self.value("max_frame_age")
-        self._decoder = Decoder(bundle_folder(self.value("bundle")))
+        self._decoder = Decoder(bundle_folder(self.value("bundle")), self.value("session"))
+        choice = self._decoder.choice
+        here = Setting(None, self._base_frame, self._tcp_frame, "rotation_vector", choice.kind)
+        check_setting(self._decoder.manifest, here, allowed(self.value("allow")))
+        self.own(self._decoder.session.close)
+        self.get_logger().info(f"{self._decoder.session.device}: {choice.reason}")
         self._instruction: Instruction | None = None
         self._period_ns = round((self._decoder.manifest.dt - PERIOD_SLACK) * 1e9)
         self._decided_ns = -self._period_ns

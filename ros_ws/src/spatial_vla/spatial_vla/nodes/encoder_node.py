@@ -13,12 +13,22 @@ from sensor_msgs.msg import CameraInfo, Image
 from spatial_vla_interfaces.msg import FeatureMap
 
 from ..policy import Encoder
+from ..policy.compatibility import PolicyMismatch, Setting, check_setting
 from ..tf import TransformSource
 from . import qos
 from .conversions import fill_features, stamp_ns
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, rgb_from_image
-from .policy_parameters import BASE, BUNDLE, MAX_FRAME_AGE, RELIABLE_CAMERA, bundle_folder
+from .policy_parameters import (
+    ALLOW,
+    BASE,
+    BUNDLE,
+    MAX_FRAME_AGE,
+    RELIABLE_CAMERA,
+    SESSION,
+    allowed,
+    bundle_folder,
+)
 from .refusal import RefusedInput
 from .run import main_of
 from .spatial_node import SpatialNode
@@ -37,12 +47,18 @@ class EncoderNode(SpatialNode):
     """The ROS side of :class:`~spatial_vla.policy.Encoder`."""
 
     default_name = "encoder_node"
-    parameters: ClassVar = (BUNDLE, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
+    parameters: ClassVar = (BUNDLE, SESSION, ALLOW, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
 
     def setup(self) -> None:
         """Load the encoder and connect it to the camera."""
         self._base_frame = self.value("base_frame")
-        self._encoder = Encoder(bundle_folder(self.value("bundle")))
+        self._allow = allowed(self.value("allow"))
+        self._encoder = Encoder(bundle_folder(self.value("bundle")), self.value("session"))
+        choice = self._encoder.choice
+        here = Setting(base_frame=self._base_frame, session=choice.kind)
+        check_setting(self._encoder.manifest, here, self._allow)
+        self.own(self._encoder.session.close)
+        self.get_logger().info(f"{self._encoder.session.device}: {choice.reason}")
         self._transforms = TransformSource(self)
         self.own(self._transforms.close)
         self._features = self.publish_on(FeatureMap, "features", qos.STREAM)
@@ -68,7 +84,11 @@ class EncoderNode(SpatialNode):
                 f"image is in frame '{camera}', its camera_info in '{info.header.frame_id}'; they must agree",
             )
         rgb = rgb_from_image(image)
-        camera_from_info(info, *rgb.shape[:2])
+        try:
+            seen = Setting(camera=camera_from_info(info, *rgb.shape[:2]))
+            check_setting(self._encoder.manifest, seen, self._allow)
+        except PolicyMismatch as error:
+            raise RefusedInput("camera_info_refused", str(error)) from error
         stamp = stamp_ns(image.header.stamp)
         return CameraView(rgb, info, transform_at(self._transforms, self._base_frame, camera, stamp))
 

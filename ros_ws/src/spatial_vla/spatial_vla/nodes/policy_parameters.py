@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ..description import BASE_FRAME
 from ..policy import default_bundle
+from ..policy.compatibility import FIELDS
+from ..runtime import KINDS
 from .parameters import NodeParameter
 
 BUNDLE = NodeParameter(
@@ -19,6 +21,12 @@ MAX_FRAME_AGE = NodeParameter(
     0.01,
     2.0,
 )
+SESSION = NodeParameter(
+    "session", "auto", f"What computes: {', '.join(KINDS)}. One asked for by name is never replaced."
+)
+ALLOW = NodeParameter(
+    "allow", "", f"In what the policy may differ from this robot, with commas between: {', '.join(FIELDS)}."
+)
 RELIABLE_CAMERA = NodeParameter(
     "reliable_camera",
     False,
@@ -29,3 +37,8 @@ RELIABLE_CAMERA = NodeParameter(
 def bundle_folder(value: str) -> Path:
     """The folder that the ``bundle`` parameter stands for."""
     return Path(value).expanduser() if value else default_bundle()
+
+
+def allowed(value: str) -> tuple[str, ...]:
+    """The fields that the ``allow`` parameter names."""
+    return tuple(name.strip() for name in value.split(",") if name.strip())

@@ -7,6 +7,7 @@ from .machine import Machine, this_machine
 from .onnxruntime import OnnxRuntimeSession
 from .openvino import OpenVinoSession
 from .session import Session, TensorSpec, check_inputs
+from .token_loop import TokenLoop
 
 __all__ = [
     "KINDS",
@@ -19,6 +20,7 @@ __all__ = [
     "OpenVinoSession",
     "Session",
     "TensorSpec",
+    "TokenLoop",
     "check_inputs",
     "choose",
     "open_session",

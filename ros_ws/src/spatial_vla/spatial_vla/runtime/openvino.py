@@ -87,4 +87,10 @@ def _spec(port) -> TensorSpec:  # noqa: ANN001  OpenVINO is optional: its types 
         raise ValueError(
             f"tensor {port.any_name!r} has dynamic shape {port.get_partial_shape()}; export with static shapes"
         )
-    return TensorSpec(port.any_name, tuple(port.shape), port.element_type.to_dtype().name)
+    return TensorSpec(_name(port), tuple(port.shape), port.element_type.to_dtype().name)
+
+
+def _name(port) -> str:  # noqa: ANN001
+    """The file's name of a tensor; after optimisation OpenVINO may know it by others too."""
+    own = port.get_node().get_friendly_name().removesuffix("/sink_port_0")
+    return own if own in port.get_names() else port.any_name
