@@ -69,6 +69,8 @@ class Args:
     """cpu or cuda"""
     compile: bool = True
     """measure with torch.compile too; compiling takes minutes"""
+    memory: bool = True
+    """measure peak memory too, each in a fresh process"""
     threads: int = 1
     """threads on the CPU; 0 leaves PyTorch's choice"""
     output: Path = ROOT / "benchmarks" / "results" / "spatialvla.json"
@@ -212,7 +214,7 @@ def peak_bytes(name: str, args: Args, batch: int) -> int:
 
 def peak_mib(name: str, args: Args, batch: int) -> float | None:
     """:func:`peak_bytes` of a fresh process; None for compiled passes, where the compiler's own memory would count."""
-    if "compiled" in name:
+    if "compiled" in name or not args.memory:
         return None
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(peak_bytes, name, args, batch).result() / MIB
@@ -227,6 +229,7 @@ def _resident(field: str) -> int:
 def figures_of(args: Args, batch: int) -> dict[str, Any]:
     """Figures of all versions at one batch size."""
     times = seconds(args, batch)
+    print({name: f"{1e3 * np.median(taken):.0f} ms" for name, taken in times.items()}, flush=True)
     rows: dict[str, Any] = {}
     for name, taken in times.items():
         median = float(np.median(taken))
