@@ -13,6 +13,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
+from spatial_models.spatialvla.adapt import Adapt
+from spatial_models.spatialvla.adapted import Write
 from spatial_models.spatialvla.checkpoint import CheckpointMismatch, load, save_released
 from spatial_models.spatialvla.policy import SpatialVlaPolicy
 from spatial_models.training.finetune import CONFIGS, train
@@ -247,3 +249,24 @@ def test_a_mixture_draws_in_proportion_to_weight_and_size():
     assert not last[1:, :6].any() and (last[1:, 6] == last[0, 6]).all()
     with pytest.raises(ValueError, match="expected different names"):
         Steps([Numbered("a", [2]), Numbered("a", [2])], 3)
+
+
+def test_an_adaptation_becomes_a_whole_checkpoint(checkpoint, recording, tmp_path, capsys):
+    actions, adapted = tmp_path / "actions.npy", tmp_path / "adapted"
+    np.save(actions, LeRobotEpisodes(recording).actions)
+    assert Adapt(checkpoint, actions, adapted, "sim/1.0.0", dead_zone=0.02).run() == 0
+    assert Write(checkpoint, adapted, tmp_path / "out").run() == 2
+    assert "18 tokens, the checkpoint 16" in capsys.readouterr().err
+    assert Adapt(checkpoint, actions, adapted, "sim/1.0.0", dead_zone=0.02, head=True).run() == 0
+    assert Write(checkpoint, adapted, tmp_path / "out").run() == 0
+    weights, rows = load_file(tmp_path / "out/model.safetensors"), load_file(adapted / "adapted.safetensors")
+    table = "spatial_embed_tokens.weight"
+    assert torch.equal(weights[table], rows[table])
+    assert torch.equal(weights["language_model.lm_head.weight"][40:], rows["lm_head.action_rows"])
+    assert torch.equal(weights["language_model.model.embed_tokens.weight"][40:], rows[table])
+    assert SpatialVlaPolicy.from_folder(tmp_path / "out", "sim/1.0.0").tokenizer.tokens == 18
+    out = here(checkpoint, recording, tmp_path / "run", "adapt.how=folder", f"adapt.folder={adapted}")
+    statistics = read_processor_config(out / "checkpoint")["statistics"]
+    assert statistics == json.loads((adapted / "adapted.json").read_text())["statistics"]
+    assert Write(checkpoint, tmp_path, tmp_path / "no").run() == 2
+    assert "lacks adapted.json" in capsys.readouterr().err
