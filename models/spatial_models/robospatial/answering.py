@@ -48,8 +48,8 @@ class TransformersAnswerer:
         """From a hub name or a folder."""
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype="auto").to(device).eval()
-        return cls(model, AutoProcessor.from_pretrained(name), **options)
+        model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype="auto")
+        return cls(model.to(device).eval(), AutoProcessor.from_pretrained(name), **options)
 
     def __call__(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[str]:
         """See ``Answerer``; one at a time, since padding changes what some models say."""

@@ -6,7 +6,7 @@ import numpy as np
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
-from spatial_vla.geometry import SE3
+from spatial_vla.geometry import SE3, PinholeCamera
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import header, transform_message
 from spatial_vla.nodes.images import image_from_array, info_from_camera
@@ -51,6 +51,11 @@ class CameraPublisher:
     def has_listeners(self) -> bool:
         """Whether anybody subscribes to an image; without, nothing needs to be rendered."""
         return self._image.get_subscription_count() + self._depth.get_subscription_count() > 0
+
+    def publish_info(self, camera: PinholeCamera, stamp_ns: int) -> None:
+        """Send the intrinsics alone, for those who need no picture."""
+        if self._info.get_subscription_count() > 0:
+            self._info.publish(info_from_camera(camera, header(stamp_ns, self._frame)))
 
     def publish(self, frame: Frame, stamp_ns: int) -> None:
         """Send one view, taken at ``stamp_ns``; the small message first, so that a pairing reader has it."""

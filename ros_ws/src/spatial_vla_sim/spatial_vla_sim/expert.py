@@ -88,14 +88,14 @@ def act(state: State, verb: str) -> tuple[Array, float]:
         state.object.shape, state.object.size, state.pose.rotation[2]
     )
     goal = np.array([*state.pose.translation[:2], top + CLEARANCE[verb]])
-    return _approach(state.tcp, goal, 0.0, HOVER), 0.0
+    return approach(state.tcp, goal, 0.0, HOVER), 0.0
 
 
 def _pick(state: State) -> tuple[Array, float]:
     tcp, centre = state.tcp.translation, state.pose.translation
     yaw = _grasp_yaw(state)
     if holds(state):
-        return _clipped(np.array([0.0, 0.0, LIFT_HEIGHT - tcp[2]]), np.zeros(3)), 0.0
+        return clipped(np.array([0.0, 0.0, LIFT_HEIGHT - tcp[2]]), np.zeros(3)), 0.0
     goal = np.array([centre[0], centre[1], max(centre[2], GRASP_HEIGHT)])
     aside, above = float(np.linalg.norm((tcp - goal)[:2])), float(abs(tcp[2] - goal[2]))
     aligned = abs(_turn_to(state.tcp, yaw)[2]) < ALIGNED
@@ -107,7 +107,7 @@ def _pick(state: State) -> tuple[Array, float]:
         floor = HOVER  # a closed hand must not come down on the object
     elif aside < 0.03 and not aligned:
         floor = float(tcp[2])  # turn first, then sink
-    return _approach(state.tcp, goal, yaw, HOVER, floor), 1.0
+    return approach(state.tcp, goal, yaw, HOVER, floor), 1.0
 
 
 def _grasp_yaw(state: State) -> float:
@@ -116,12 +116,13 @@ def _grasp_yaw(state: State) -> float:
         return 0.0
     period, offset = (np.pi / 2, 0.0) if state.object.shape == "cube" else (np.pi, np.pi / 2)
     yaw = float(np.arctan2(state.pose.rotation[1, 0], state.pose.rotation[0, 0])) + offset
-    present = _tool_yaw(state.tcp)
+    present = tool_yaw(state.tcp)
     near = yaw + period * np.round((present - yaw) / period)
     return float(near - period * np.round(near / np.pi)) if abs(near) > np.pi / 2 + 0.2 else float(near)
 
 
-def _tool_yaw(tcp: SE3) -> float:
+def tool_yaw(tcp: SE3) -> float:
+    """Angle of the tool's x axis about the base's z [rad]."""
     return float(np.arctan2(tcp.rotation[1, 0], tcp.rotation[0, 0]))
 
 
@@ -131,7 +132,7 @@ def _turn_to(tcp: SE3, yaw: float) -> Array:
     return matrix_to_rotvec(wanted @ tcp.rotation.T)
 
 
-def _approach(tcp: SE3, goal: Array, yaw: float, hover: float, floor: float = 0.0) -> Array:
+def approach(tcp: SE3, goal: Array, yaw: float, hover: float, floor: float = 0.0) -> Array:
     """A step towards the goal through the funnel above it, never below ``floor``."""
     way = goal - tcp.translation
     aside = float(np.linalg.norm(way[:2]))
@@ -139,10 +140,10 @@ def _approach(tcp: SE3, goal: Array, yaw: float, hover: float, floor: float = 0.
     way[2] = max(funnel, floor) - tcp.translation[2]
     if way[2] > 0.02:  # below the funnel: rise before moving sideways
         way[:2] *= 0.15
-    return _clipped(way, _turn_to(tcp, yaw))
+    return clipped(way, _turn_to(tcp, yaw))
 
 
-def _clipped(way: Array, turn: Array) -> Array:
+def clipped(way: Array, turn: Array) -> Array:
     """Shorten both parts to a step; what is left near the goal is none at all."""
     length, angle = float(np.linalg.norm(way)), float(np.linalg.norm(turn))
     way = way * (min(GAIN, MAX_STEP / length) if length > STILL else 0.0)

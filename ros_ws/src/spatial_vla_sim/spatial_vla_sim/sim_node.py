@@ -176,7 +176,11 @@ class SimNode(Node):
         self._joints.publish(messages.joint_state(self._world, stamp_ns))
         if tick % STATE_TICKS == 0:
             self._state.publish(messages.sim_state(self._world, stamp_ns))
-        due = [c for c, ticks in CAMERA_TICKS.items() if tick % ticks == 0 and self._cameras[c].has_listeners]
+        due = [c for c, ticks in CAMERA_TICKS.items() if tick % ticks == 0]
+        for camera in due:
+            if not self._cameras[camera].has_listeners:
+                self._cameras[camera].publish_info(self._world.view().cameras[camera], stamp_ns)
+        due = [camera for camera in due if self._cameras[camera].has_listeners]
         if due:
             self._pictures.result()
             self._pictures = self._renderer.submit(self._render, due, self._world.view().frozen(), stamp_ns)
