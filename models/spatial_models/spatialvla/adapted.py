@@ -125,9 +125,11 @@ def write_alongside(source: Path, out: Path, config: SpatialVlaConfig, fields: M
     whole["added_tokens"] += [
         {"id": i, "content": text, **flags} for i, text in names.items() if i not in known
     ]
-    decoder = settings.setdefault("added_tokens_decoder", {})
-    for i, text in names.items():
-        decoder.setdefault(str(i), {"content": text, **flags})
+    # Where there is such a list it must be whole: tokens that are not in it are lost.
+    decoder = settings.get("added_tokens_decoder")
+    if decoder is not None:
+        for i, text in names.items():
+            decoder.setdefault(str(i), {"content": text, **flags})
     for name, content in zip(OF_TOKENIZER, (whole, settings), strict=True):
         replaced(out / name, json.dumps(content, ensure_ascii=False))
 

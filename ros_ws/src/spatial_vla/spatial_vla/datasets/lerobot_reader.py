@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from .lerobot_layout import (
 from .video import VideoReader
 
 _PURPOSE, _EXTRA = "reading a LeRobot data set", "datasets"
+_GROUPS = 32  # row groups whose depth is kept, in ours an episode each
 
 
 class LeRobotEpisodes:
@@ -73,6 +74,8 @@ class LeRobotEpisodes:
         self._episodes = self._read_episodes(episodes)
         lengths = [row["length"] for row in self._episodes]
         self._starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        self._group_starts: dict[Path, NDArray[np.int64]] = {}
+        self._depths: OrderedDict[tuple[Path, int, str], NDArray] = OrderedDict()
         self._files = sorted({self._data_file(row) for row in self._episodes})
         self._read_steps(action, rotation, gripper)
         self._video = VideoReader() if self._is_video else None
@@ -111,18 +114,18 @@ class LeRobotEpisodes:
         index = range(len(self._actions))[index]
         episode = int(np.searchsorted(self._starts, index, side="right")) - 1
         step = index - int(self._starts[episode])
-        row = self._episodes[episode]
         intrinsics = self._intrinsics[index] if self._intrinsics is not None else None
         return Moment(
-            self._picture(row, step, index),
+            self._picture(episode, step, index),
             self.tasks[int(self._task[index])],
             self._depth(episode, step),
             intrinsics,
         )
 
-    def _picture(self, row: dict[str, Any], step: int, index: int) -> NDArray[np.uint8]:
+    def _picture(self, episode: int, step: int, index: int) -> NDArray[np.uint8]:
+        row = self._episodes[episode]
         if self._video is None:
-            return self._stored_picture(row["episode_index"], step)
+            return self._stored_picture(episode, step)
         prefix = f"videos/{self.image}/"
         path = self.root / str(self.info["video_path"]).format(
             video_key=self.image,
@@ -136,7 +139,8 @@ class LeRobotEpisodes:
         """A picture kept in the table itself, as the bytes of a PNG or JPEG file."""
         import cv2
 
-        cell = self._column(episode, self.image)[step].as_py()
+        group, row = self._place(episode, step)
+        cell = self._column(*group, self.image)[row].as_py()
         data = cell["bytes"] if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
             raise UnreadableDataset(
@@ -153,10 +157,24 @@ class LeRobotEpisodes:
         if self.depth is None:
             return None
         shape = tuple(self.info["features"][self.depth]["shape"])[:2]
-        row = self._column(self._episodes[episode]["episode_index"], self.depth)[step]
-        values = np.asarray(_flat(row.values)).reshape(shape)
-        scale = MILLIMETRE if values.dtype.kind in "ui" else 1.0
-        return (values * scale).astype(np.float32)
+        group, row = self._place(episode, step)
+        key = (*group, self.depth)
+        if key not in self._depths:
+            values = _flat(self._column(*key)).reshape(-1, *shape)
+            self._depths[key] = values
+            if len(self._depths) > _GROUPS:
+                self._depths.popitem(last=False)
+        self._depths.move_to_end(key)
+        image = self._depths[key][row]
+        return (image * (MILLIMETRE if image.dtype.kind in "ui" else 1.0)).astype(np.float32)
+
+    def _place(self, episode: int, step: int) -> tuple[tuple[Path, int], int]:
+        """Data file and row group of an episode's step, and its row therein."""
+        path = self._data_file(self._episodes[episode])
+        starts = self._group_starts[path]
+        row = self._rows_in_file[int(self._starts[episode]) + step]
+        group = int(np.searchsorted(starts, row, side="right")) - 1
+        return (path, group), int(row - starts[group])
 
     def _data_file(self, row: dict[str, Any]) -> Path:
         return self.root / str(self.info["data_path"]).format(
@@ -214,6 +232,13 @@ class LeRobotEpisodes:
                 f"step {error} is in no data file of {self.root}; was the download complete?"
             ) from error
         self._time, self._task = time[rows], task[rows]
+        lengths = [len(part) for part in parts]
+        in_file = np.concatenate([np.arange(length) for length in lengths])
+        self._rows_in_file = in_file[rows]
+        for path in self._files:
+            groups = self._parquet.read_metadata(path)
+            counts = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+            self._group_starts[path] = np.concatenate(([0], np.cumsum(counts)))[:-1]
 
         def numbers(name: str, *shape: int) -> Array:
             flat = np.concatenate([np.asarray(_flat(part.column(name)), np.float64) for part in parts])
@@ -222,25 +247,17 @@ class LeRobotEpisodes:
         self._actions = _converted(numbers(action, 7), rotation, gripper)
         self._intrinsics = numbers(self.intrinsics, 3, 3) if self.intrinsics else None
 
-    @property
-    def _column(self) -> Any:
-        if "_columns" not in self.__dict__:
-            self._columns = lru_cache(16)(self._read_column)
-        return self._columns
-
-    def _read_column(self, episode: int, name: str) -> Any:
-        """A column of one episode."""
-        row = next(r for r in self._episodes if r["episode_index"] == episode)
-        table = self._parquet.read_table(
-            self._data_file(row), columns=[name], filters=[("episode_index", "=", episode)]
-        )
-        return table.column(name).combine_chunks()
+    def _column(self, path: Path, group: int, name: str) -> Any:
+        """A column of one row group."""
+        with self._parquet.ParquetFile(path) as file:
+            return file.read_row_group(group, columns=[name]).column(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_columns", "_parquet")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_depths", "_parquet")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._depths = OrderedDict()
         self._parquet = required("pyarrow.parquet", _PURPOSE, _EXTRA)
 
 
