@@ -5,15 +5,15 @@
 Give two pre-trainings of the same model on the same data for as many steps, ``objective=rendering`` and
 ``objective=pixels``. Measured on scenes of the validation split: relative camera pose by a learned probe (settings
 fixed beforehand: 4 x 4 cells, views turned by 45 degrees at most), agreement of features at the same 3D point, and,
-with ``--task``, imitation of a Meta-World expert (``requirements/metaworld.txt``).
+with ``--tasks``, imitation of a Meta-World expert (``requirements/metaworld.txt``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,16 @@ class Args:
     """weights of the same model pre-trained to fill in pixels"""
     data: tyro.conf.Positional[Path]
     """folder of posed RGB-D scenes"""
-    task: str = ""
-    """task of Meta-World, for instance drawer-open-v3; none: no imitation"""
+    tasks: tuple[str, ...] = ()
+    """tasks of Meta-World, for instance hammer-v3 assembly-v3; none: no imitation"""
+    demonstrations: int = 25
+    """of the expert, per task"""
     rollouts: int = 25
-    """of the imitating policy, per encoder"""
-    horizon: int = 150
-    """steps of a rollout"""
+    """of the imitating policy, per task and encoder"""
     epochs: int = 50
     """of the pose probe"""
+    work: Path = ROOT / "runs" / "spa_ablation"
+    """folder of what is measured already; the same command goes on there"""
     output: Path = ROOT / "benchmarks" / "results" / "spa_ablation.json"
     """file for the figures"""
 
@@ -58,43 +60,53 @@ def untrained(like: SpaEncoder, path: Path) -> Path:
     return path
 
 
-def run(tool: str, *arguments: str | Path) -> None:
-    """One of the evaluation tools; its table goes to the terminal."""
-    subprocess.run([sys.executable, "-m", f"{EVALUATION}.{tool}", *map(str, arguments)], check=True)
+def run(tool: str, out: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Figures of one of the evaluation tools; taken from ``out`` if they are there, for what was cut off goes on."""
+    if not out.exists():
+        command = [sys.executable, "-m", f"{EVALUATION}.{tool}", *arguments, "--out", out]
+        subprocess.run([str(part) for part in command], check=True)
+    found = json.loads(out.read_text())
+    for place in ("checkpoint", "data", "out", "python"):  # where files lie says nothing to others
+        found.get("settings", {}).pop(place, None)
+    return found
 
 
-def measure(args: Args, encoders: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Figures of every encoder."""
+def measure(args: Args, encoders: dict[str, Path]) -> dict[str, Any]:
+    """Figures of every encoder. Files carry a hash of the weights, so that no other encoder's are taken for them."""
+    marks = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for name, path in encoders.items()}
     figures: dict[str, Any] = {name: {} for name in encoders}
+    fixed = ("--summary", "grid", "--max-angle", "45", "--pairs-per-view", "12")
     for name, path in encoders.items():
-        pose = folder / f"pose_{name}.json"
-        fixed = ("--summary", "grid", "--max-angle", "45", "--pairs-per-view", "12")
-        run("camera_pose", path, args.data, "--out", pose, *fixed, "--probe.epochs", str(args.epochs))
-        figures[name]["camera_pose"] = json.loads(pose.read_text())
-    labelled = [f"{name}={path}" for name, path in encoders.items()]
-    run("consistency", args.data, "--split", "val", "--encoders", *labelled, "--out", folder)
+        out = args.work / f"pose_{name}_{marks[name]}_{args.epochs}.json"
+        figures[name]["camera_pose"] = run(
+            "camera_pose", out, path, args.data, *fixed, "--probe.epochs", str(args.epochs)
+        )
+    folder = args.work / "-".join(("consistency", *marks.values()))
+    if not (folder / "consistency.json").exists():
+        labelled = [f"{name}={path}" for name, path in encoders.items()]
+        command = (args.data, "--split", "val", "--encoders", *labelled, "--out", folder)
+        subprocess.run([sys.executable, "-m", f"{EVALUATION}.consistency", *map(str, command)], check=True)
     for name, found in json.loads((folder / "consistency.json").read_text()).items():
         figures[name]["consistency"] = found
-    for name, path in encoders.items() if args.task else ():
-        probe = folder / f"probe_{name}.json"
-        sizes = ("--rollouts", str(args.rollouts), "--horizon", str(args.horizon), "--every", "50")
-        run("policy_probe", path, args.task, "--out", probe, *sizes)
-        figures[name]["policy_probe"] = json.loads(probe.read_text())
+    sizes = ("--demonstrations", str(args.demonstrations), "--rollouts", str(args.rollouts))
+    for task in args.tasks:
+        for name, path in encoders.items():
+            out = args.work / f"probe_{task}_{name}_{marks[name]}_{args.demonstrations}_{args.rollouts}.json"
+            probe = run("policy_probe", out, path, task, *sizes, "--every", "100")
+            figures[name].setdefault("policy_probe", {})[task] = probe
     return figures
 
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        like = load_encoder(args.rendering)
-        encoders = {
-            "rendering": args.rendering,
-            "pixels": args.pixels,
-            "untrained": untrained(like, folder / "untrained.safetensors"),
-        }
-        figures = measure(args, encoders, folder)
-    result = {**figures, "task": args.task, "device": device(), "versions": versions()}
+    args.work.mkdir(parents=True, exist_ok=True)
+    like = load_encoder(args.rendering)
+    encoders = {
+        "rendering": args.rendering,
+        "pixels": args.pixels,
+        "untrained": untrained(like, args.work / "untrained.safetensors"),
+    }
+    result = {**measure(args, encoders), "device": device(), "versions": versions()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {args.output}")
