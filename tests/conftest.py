@@ -9,5 +9,5 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Export last: a process forked after OpenVINO has run a model, as a DataLoader's workers are, crashes at its end."""
+    """Export last: a process forked after OpenVINO ran a model, as a DataLoader's workers are, crashes at its end."""
     items.sort(key=lambda item: item.path.parent.name == "export")
