@@ -130,6 +130,8 @@ def write_onnx(stage: Stage, path: Path) -> None:
         verbose=False,
     )
     assert program is not None
+    for value in program.model.graph.all_nodes():  # stack traces: paths of this machine, a tenth of the file
+        value.metadata_props.clear()
     size = sum(p.numel() * p.element_size() for p in stage.module.parameters())
     program.save(str(path), external_data=size > LIMIT)
     # By path: the checker then follows weights that lie beside the graph.

@@ -122,6 +122,11 @@ def test_one_stage_alone(spatialvla_folder: Path, tmp_path: Path) -> None:
     assert [p.name for p in export(args).glob("*.onnx")] == ["vision.onnx"]
 
 
+def test_files_do_not_tell_where_they_were_made(bundle: Path, spatialvla: Path) -> None:
+    for path in (bundle / "encoder.onnx", bundle / "decoder.onnx", spatialvla / "decode_step.onnx"):
+        assert str(Path(__file__).parents[2]).encode() not in path.read_bytes()
+
+
 def test_what_cannot_be_exported_is_named(trained: Path, spatialvla_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no stage 'vision' in a policy; there are all, encoder, decoder"):
         export(ExportArgs(str(trained), tmp_path / "x", stage="vision"))
