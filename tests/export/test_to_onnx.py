@@ -20,8 +20,6 @@ from to_onnx import ExportArgs, export
 from to_trt import check_operators
 
 SESSIONS = [OnnxRuntimeSession, OpenVinoSession]
-# A signal after OpenVINO has run this model can kill the run, see tests/conftest.py.
-SESSIONS_APART = [OnnxRuntimeSession, pytest.param(OpenVinoSession, marks=pytest.mark.slow)]
 MORE = {"kind": "any", "precision": "fp32"}
 
 
@@ -59,7 +57,6 @@ def test_spa_encoder(spa_weights: Path, open_file, tmp_path: Path) -> None:
     assert {row["stage"]: row["ready"] for row in fields["parity"]} == {"encoder": True}
 
 
-@pytest.mark.parametrize("open_file", SESSIONS_APART, ids=["onnxruntime", "openvino"])
 def test_spatialvla_stages_decode_the_tokens_that_pytorch_decodes(spatialvla: Path, open_file) -> None:
     """100 observations, prompts of every length; the padding holds garbage to begin with."""
     tiny = spatialvla_conftest()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +12,7 @@ from spatial_vla.actions import ActionChunk
 from spatial_vla.evaluation import Observation, Verdict
 from spatial_vla.geometry import SE3
 
-from ..spa.evaluation.metaworld import pipe
+from ..other_python import WorkerError, WorkerProcess, find_interpreter
 
 Suite = Literal["libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90"]
 #: Steps that an episode may take: somewhat more than the longest demonstration of the suite, as OpenVLA counts.
@@ -37,20 +33,6 @@ HOW_TO_INSTALL = (
 )
 
 
-def interpreter(given: str | Path | None = None) -> Path:
-    """The Python that has LIBERO: ``given``, or that of ``.venv-libero`` here or beside our own environment.
-
-    Raises:
-        FileNotFoundError: there is none; the message says how to make one.
-    """
-    homes = dict.fromkeys((Path.cwd(), Path(sys.prefix).parent))
-    places = [Path(given)] if given else [home / ".venv-libero/bin/python" for home in homes]
-    for place in places:
-        if place.exists():
-            return place
-    raise FileNotFoundError(f"no Python with LIBERO at {' or '.join(map(str, places))}. {HOW_TO_INSTALL}")
-
-
 class LiberoEnvironment:
     """See :class:`spatial_vla.evaluation.Environment`. A seed is a task and one of its 50 initial states.
 
@@ -59,7 +41,8 @@ class LiberoEnvironment:
         task: number of the task in the suite; None goes through them: seed s is task s mod n, initial state s div n.
         units: of the chunks: "controller" is what LIBERO's data holds, [-1, 1] per axis, and what a policy trained on
             them says; "si" is metres and radians.
-        size: side of the image [px]. python: the interpreter; see :func:`interpreter`.
+        size: side of the image [px].
+        python: the interpreter of LIBERO; None takes that of ``.venv-libero`` here or beside our own environment.
 
     Raises:
         FileNotFoundError: no interpreter with LIBERO. ValueError: the suite or the units are unknown.
@@ -80,14 +63,11 @@ class LiberoEnvironment:
             )
         self.task, self.most_steps = task, MOST_STEPS[suite]
         self._full = FULL_STEP if units == "si" else np.ones(6)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        path = os.pathsep.join(filter(None, (str(Path(pipe.__file__).parent), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [str(interpreter(python)), str(Path(__file__).with_name("worker.py")), suite, str(size)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env={"MUJOCO_GL": "egl"} | os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+        self._worker = WorkerProcess(
+            find_interpreter(".venv-libero", python, HOW_TO_INSTALL),
+            Path(__file__).with_name("worker.py"),
+            [suite, str(size)],
+            {"MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")},
         )
         self.tasks = int(self._reply()["tasks"])
         self._success, self._steps = False, 0
@@ -118,11 +98,7 @@ class LiberoEnvironment:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.poll() is None:
-            self._process.stdin.close()  # type: ignore[union-attr]
-            self._process.wait(timeout=20)
-        self._process.stdout.close()  # type: ignore[union-attr]
-        self._said.close()
+        self._worker.close()
 
     def _observation(self, reply: dict[str, NDArray[Any]]) -> Observation:
         return Observation(
@@ -134,21 +110,12 @@ class LiberoEnvironment:
         )
 
     def _ask(self, call: str, argument: Any) -> dict[str, NDArray[Any]]:
-        with suppress(BrokenPipeError):  # the reply says why
-            pipe.send(self._process.stdin, call=call, argument=argument)  # type: ignore[arg-type]
+        self._worker.request(call, argument)
         return self._reply()
 
     def _reply(self) -> dict[str, NDArray[Any]]:
         try:
-            reply = pipe.receive(self._process.stdout)  # type: ignore[arg-type]
-        except EOFError:
-            self._process.wait()
-            self._said.seek(0)
-            words = self._said.read().decode(errors="replace").strip()[-800:] or "it said nothing"
-            raise RuntimeError(
-                f"LIBERO's process ended with status {self._process.returncode}: {words}"
-            ) from None
-        if "error" in reply:
-            missing = "ModuleNotFoundError" in str(reply["error"])
-            raise RuntimeError(f"LIBERO: {reply['error']}{'. ' + HOW_TO_INSTALL if missing else ''}")
-        return reply
+            return self._worker.reply()
+        except WorkerError as error:
+            missing = "ModuleNotFoundError" in str(error)
+            raise RuntimeError(f"LIBERO: {error}{'. ' + HOW_TO_INSTALL if missing else ''}") from None

@@ -1,7 +1,7 @@
 """LIBERO tasks, served over standard input and output.
 
 Started by ``client.LiberoEnvironment`` with the interpreter of LIBERO's own environment; it knows nothing of this
-repository but the module ``pipe``. Arguments: suite, picture size.
+repository but the module ``pipe`` of ``other_python``. Arguments: suite, picture size.
 """
 
 from __future__ import annotations

@@ -14,18 +14,8 @@ from spatial_vla.evaluation.named import POLICIES, made
 from spatial_vla.evaluation.open_loop import evaluate
 from spatial_vla_sim.environment import TabletopEnvironment
 
-EDGES = {
-    "translation": {
-        "theta_bins": [0.0, 3.0],
-        "phi_bins": [-3.0, -1.0, 0.5, 3.0],
-        "r_bins": [0.0, 0.4, 1.6],
-    },
-    "rotation": {
-        "roll_bins": [-1.0, 0.1, 1.0],
-        "pitch_bins": [-1.0, 0.0, 1.0],
-        "yaw_bins": [-1.0, -0.2, 1.0],
-    },
-}
+from .test_policy import EDGES
+
 WIDEST = [0.01] * 3 + [0.05] * 3
 QUANTILES = {"q01": [-w for w in WIDEST] + [0.0], "q99": [*WIDEST, 1.0], "mask": [True] * 6 + [False]}
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
-from .pipe import receive, send
+from ....other_python import WorkerError, WorkerProcess, find_interpreter
 
 Renderer = Literal["gl", "rays"]
 HOW_TO_INSTALL = (
@@ -46,12 +43,7 @@ def interpreter(given: Path | None = None) -> Path:
     Raises:
         FileNotFoundError: there is none; the message says how to make one.
     """
-    homes = dict.fromkeys((Path.cwd(), Path(sys.prefix).parent))
-    places = [given] if given else [home / ".venv-metaworld/bin/python" for home in homes]
-    for place in places:
-        if place.exists():
-            return place
-    raise FileNotFoundError(f"no Python with Meta-World at {' or '.join(map(str, places))}. {HOW_TO_INSTALL}")
+    return find_interpreter(".venv-metaworld", given, HOW_TO_INSTALL)
 
 
 class MetaWorld:
@@ -76,24 +68,21 @@ class MetaWorld:
         python: Path | None = None,
     ) -> None:
         self.task = task
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        # Without this MuJoCo looks for a graphics library as soon as it is imported.
-        graphics = {"MUJOCO_GL": "disabled"} if renderer == "rays" else {}
-        environment = {"MUJOCO_GL": "egl"} | os.environ | graphics | {"PYTHONWARNINGS": "ignore"}
-        command = [str(interpreter(python)), str(Path(__file__).with_name("worker.py"))]
-        self._process = subprocess.Popen(
-            [*command, task, camera, str(size), renderer],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env=environment,
+        # Without "disabled" MuJoCo looks for a graphics library as soon as it is imported.
+        graphics = "disabled" if renderer == "rays" else os.environ.get("MUJOCO_GL", "egl")
+        self._python = interpreter(python)
+        self._worker = WorkerProcess(
+            self._python,
+            Path(__file__).with_name("worker.py"),
+            [task, camera, str(size), renderer],
+            {"MUJOCO_GL": graphics},
         )
         self._reply()
 
     @property
     def pid(self) -> int:
         """Process number of the environment."""
-        return self._process.pid
+        return self._worker.pid
 
     def reset(self, seed: int) -> Observation:
         """Objects and goal drawn from ``seed``."""
@@ -112,11 +101,7 @@ class MetaWorld:
 
     def request(self, call: str, argument: Any = None) -> None:
         """Ask without waiting, so that several environments work at once; :meth:`observe` gets the answer."""
-        arguments = {} if argument is None else {"argument": argument}
-        try:
-            send(self._process.stdin, call=call, **arguments)  # type: ignore[arg-type]
-        except BrokenPipeError:
-            self._reply()
+        self._worker.request(call, argument)
 
     def observe(self) -> Observation:
         """Wait for the answer of the last :meth:`request`."""
@@ -127,11 +112,7 @@ class MetaWorld:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.poll() is None:
-            self._process.stdin.close()  # type: ignore[union-attr]
-            self._process.wait(timeout=10)
-        self._process.stdout.close()  # type: ignore[union-attr]
-        self._said.close()
+        self._worker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -139,28 +120,18 @@ class MetaWorld:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _reply(self) -> dict[str, Any]:
+    def _reply(self) -> dict[str, NDArray[Any]]:
         try:
-            reply = receive(self._process.stdout)  # type: ignore[arg-type]
-        except EOFError:
-            self._process.wait()
-            raise RuntimeError(
-                f"Meta-World's process ended with status {self._process.returncode}: {self._last_words()}"
-            ) from None
-        if "error" in reply:
-            raise RuntimeError(self._explained(str(reply["error"]), str(reply["trace"])))
-        return reply
+            return self._worker.reply()
+        except WorkerError as error:
+            raise RuntimeError(self._explained(str(error), error.trace)) from None
 
     def _explained(self, error: str, trace: str) -> str:
         if "metaworld" in error and "ModuleNotFoundError" in error:
-            return f"{self._process.args[0]} has no Meta-World ({error}). {HOW_TO_INSTALL}"  # type: ignore[index]
+            return f"{self._python} has no Meta-World ({error}). {HOW_TO_INSTALL}"
         if "_gl_picture" in trace or "gl_context" in trace:
             return (
                 f"Meta-World ({self.task}) cannot draw with OpenGL ({error}): install a driver (Debian: apt-get "
                 "install libegl1 libgl1, or libosmesa6 and MUJOCO_GL=osmesa), or use the renderer 'rays' without any"
             )
         return f"Meta-World ({self.task}): {error}"
-
-    def _last_words(self) -> str:
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace").strip()[-800:] or "it said nothing"

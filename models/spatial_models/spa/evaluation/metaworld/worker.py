@@ -1,7 +1,8 @@
 """One Meta-World environment, served over standard input and output.
 
 Started by ``client.MetaWorld`` with the interpreter of Meta-World's own environment; it knows nothing of this
-repository but its neighbours ``pipe.py`` and ``ray_picture.py``. Arguments: task, camera, picture size, renderer.
+repository but its neighbour ``ray_picture.py`` and ``other_python/pipe.py``.
+Arguments: task, camera, picture size, renderer.
 """
 
 from __future__ import annotations

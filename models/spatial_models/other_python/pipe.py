@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 
-def send(stream: BinaryIO, **arrays: Any) -> None:
+def send(stream: IO[bytes], **arrays: Any) -> None:
     """Write one message; numbers and texts go as arrays of no dimension."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -16,7 +16,7 @@ def send(stream: BinaryIO, **arrays: Any) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> dict[str, Any]:
+def receive(stream: IO[bytes]) -> dict[str, Any]:
     """Read one message.
 
     Raises:
@@ -27,7 +27,7 @@ def receive(stream: BinaryIO) -> dict[str, Any]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: IO[bytes], count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise EOFError(f"the pipe ended after {len(data)} of {count} bytes")
