@@ -16,8 +16,9 @@ from spatial_models.policy.stages import policy_stages
 from spatial_models.spa import load_encoder
 from spatial_models.spa.stages import encoder_stage
 from spatial_models.spatialvla.checkpoint import load as load_spatialvla
+from spatial_models.spatialvla.checkpoint import load_depth_network
 from spatial_models.spatialvla.configuration import SpatialVlaConfig
-from spatial_models.spatialvla.stages import spatialvla_stages
+from spatial_models.spatialvla.stages import depth_stage, spatialvla_stages
 from spatial_models.stage import Stage
 from spatial_models.training.bundle import DESCRIPTION, GRID, WEIGHTS, read_bundle, read_policy
 from spatial_vla.actions import SpatialActionTokenizer
@@ -171,7 +172,6 @@ def _spatialvla(folder: Path, shape: Shape) -> Checkpoint:
     fields = json.loads(json.dumps(fields, default=list))
 
     def stages(precision: str, seed: int) -> dict[str, Stage]:
-        # ZoeDepth is an engine of its own or a depth camera; points come from outside.
         def of(dtype: torch.dtype) -> dict[str, Stage]:
             model = load_spatialvla(folder, dtype=dtype, depth_network=False)
             return spatialvla_stages(model, cells, steps=steps, text=shape.text, seed=seed)
@@ -180,6 +180,8 @@ def _spatialvla(folder: Path, shape: Shape) -> Checkpoint:
         if precision == "bf16":
             # ONNX has no convolution in bfloat16 before opset 22; SigLIP is as good in float16.
             found["vision"] = of(torch.float16)["vision"]
+        if config.depth:
+            found["depth"] = depth_stage(load_depth_network(folder), config.image_size, seed)
         return found
 
     return Checkpoint("spatialvla", stages, fields)

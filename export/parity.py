@@ -32,6 +32,8 @@ THRESHOLDS = {
     "fp16": Threshold(5e-2, 0.9995, 0.95),
     "bf16": Threshold(np.inf, 0.999, 0.9),
     "int8": Threshold(np.inf, 0.99, 0.8),
+    "w8": Threshold(np.inf, 0.999, 0.9),
+    "w4": Threshold(np.inf, 0.98, 0.8),
 }
 
 
@@ -65,8 +67,8 @@ class Parity:
 
 def precision_of(session: str, precision: str) -> str:
     """What a kind of session computes in, given the file's precision."""
-    if precision == "int8":
-        return "int8"
+    if precision in ("int8", "w8", "w4"):
+        return precision
     return "bf16" if session.endswith("bf16") else precision
 
 

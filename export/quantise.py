@@ -1,7 +1,10 @@
-"""Static 8-bit quantisation of an ONNX file: Q/DQ pairs, symmetric, weights per channel, activations calibrated.
+"""Fewer bits for an ONNX file: weights and activations in 8, calibrated, or weights alone in 8 or 4.
 
-TensorRT, OpenVINO and ONNX Runtime all read such files. Matrix products and convolutions alone are quantised; norms,
-softmax and everything that computes with positions stay as they are.
+Both in 8 bits are Q/DQ pairs, symmetric, weights per channel, which TensorRT, OpenVINO and ONNX Runtime read. Matrix
+products and convolutions alone are quantised; norms, softmax and everything that computes with positions stay.
+
+Weights alone help where a token's weights are read for one product each, in decoding. They are blocks of 32 with a
+scale each, in ONNX Runtime's own operator MatMulNBits, which TensorRT does not know.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import onnx
 from numpy.typing import NDArray
 
+LIMIT = 2 * 10**9  # bytes beyond which weights lie beside the graph: ONNX files end at 2 GiB
 OPERATORS = ["MatMul", "Gemm", "Conv"]
 
 
@@ -49,3 +54,17 @@ def quantise(path: Path, frames: Iterable[dict[str, NDArray]]) -> None:
         )
     finally:
         aside.unlink()
+
+
+def quantise_weights(path: Path, bits: Literal[4, 8]) -> None:
+    """Replace a single-precision file by itself with weights of products in ``bits``."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.ERROR)
+    # Products are summed up in 8-bit integers (level 4), the fastest on processors.
+    quantiser = MatMulNBitsQuantizer(
+        onnx.load(path), bits, block_size=32, is_symmetric=True, accuracy_level=4
+    )
+    quantiser.process()
+    path.with_name(path.name + ".data").unlink(missing_ok=True)
+    quantiser.model.save_model_to_file(str(path), quantiser.model.model.ByteSize() > LIMIT)

@@ -3,6 +3,7 @@
     python export/to_onnx.py runs/policy --out ros_ws/src/spatial_vla/spatial_vla/policy/weights
     python export/to_onnx.py spa-b.safetensors --precision fp16 --out runs/spa-b
     python export/to_onnx.py SpatialVLA-4B-224-PT --stage decode_step --precision bf16 --out runs/spatialvla
+    python export/to_onnx.py SpatialVLA-4B-224-PT --stage decode_step --precision w4 --out runs/spatialvla-w4
     python export/to_onnx.py runs/policy --precision int8 --frames data/demonstrations --out runs/bundle-int8
 
 Opset 20 and static shapes, so that ONNX Runtime, OpenVINO and every TensorRT from 10.3 take the files. They are written
@@ -24,15 +25,12 @@ import tyro
 from checkpoints import DTYPES, Checkpoint, Shape, manifest_fields, read_checkpoint
 from observations import RecordedFrames, seeded, torch_session
 from parity import Parity, compare, table
-from quantise import quantise
+from quantise import LIMIT, quantise, quantise_weights
 from spatial_models.stage import Stage
 from spatial_vla.policy.manifest import MANIFEST, check_fields
 from spatial_vla.runtime import OnnxRuntimeSession
 
 OPSET = 20
-LIMIT = (
-    2 * 10**9
-)  # bytes of weights beyond which they lie in a file beside the graph: ONNX files end at 2 GiB
 
 
 @dataclass
@@ -45,10 +43,10 @@ class ExportArgs:
     """folder to write; replaced only when the new one has passed its check"""
     name: str = ""
     """name for people; "spatial-vla-tabletop" or that of the checkpoint if empty"""
-    stage: Literal["all", "encoder", "decoder", "vision", "prefill", "decode_step"] = "all"
+    stage: Literal["all", "encoder", "decoder", "depth", "vision", "prefill", "decode_step"] = "all"
     """part to export; a bundle that the nodes load needs all of them"""
-    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
-    """of the weights; tensors at the border stay in fp32"""
+    precision: Literal["fp32", "fp16", "bf16", "int8", "w8", "w4"] = "fp32"
+    """of the weights; tensors at the border stay in fp32. w8 and w4: 8 or 4 bits for weights alone, on ONNX Runtime"""
     frames: Path | None = None
     """recorded demonstrations: calibrates int8, and the check uses them too"""
     observations: int = 20
@@ -100,7 +98,7 @@ def write_stages(
 ) -> list[Parity]:
     """Write each stage's ONNX file and compare it with PyTorch in single precision."""
     frames = RecordedFrames(args.frames, checkpoint, exact) if args.frames else None
-    stages = exact if args.precision in ("fp32", "int8") else checkpoint.stages(args.precision, 0)
+    stages = checkpoint.stages(args.precision, 0) if args.precision in ("fp16", "bf16") else exact
     grid = _grid(checkpoint)
     rows = []
     for name in chosen:
@@ -109,6 +107,8 @@ def write_stages(
         if args.precision == "int8":
             assert frames is not None
             quantise(path, frames.take(name, args.calibration))
+        if args.precision in ("w8", "w4"):
+            quantise_weights(path, 8 if args.precision == "w8" else 4)
         inputs = frames.take(name, args.observations, 1) if frames else seeded(exact[name], args.observations)
         # ONNX Runtime has no bfloat16 on the CPU: there PyTorch in bfloat16 stands for the file.
         session = torch_session(stages[name]) if args.precision == "bf16" else OnnxRuntimeSession(path)

@@ -10,13 +10,16 @@ import torch
 from checkpoints import Shape, read_checkpoint
 from observations import seeded, torch_session
 from parity import THRESHOLDS, compare
+from spatial_models.spatialvla.checkpoint import save_released
+from spatial_models.spatialvla.depth import ZoeDepth
 from spatial_models.spatialvla.generate import ActionDecoder
 from spatial_models.spatialvla.model import Sequences
+from spatial_models.spatialvla.stages import depth_stage
 from spatial_vla.policy import read_manifest
 from spatial_vla.policy.manifest import read_fields
 from spatial_vla.runtime import OnnxRuntimeSession, OpenVinoSession, TokenLoop
-from tiny_models import spatialvla_conftest
-from to_onnx import ExportArgs, export
+from tiny_models import spatialvla_conftest, zoe_depth
+from to_onnx import ExportArgs, export, write_onnx
 from to_trt import check_operators
 
 SESSIONS = [OnnxRuntimeSession, OpenVinoSession]
@@ -84,6 +87,59 @@ def test_spatialvla_stages_decode_the_tokens_that_pytorch_decodes(spatialvla: Pa
         np.testing.assert_allclose(chances, wanted.log_probabilities[0].numpy(), atol=1e-4)
         seen.add(tuple(tokens.ravel()))
     assert len(seen) > 5  # not all the same
+
+
+def test_depth_is_that_of_pytorch_whichever_head_is_chosen(tmp_path: Path, open_file) -> None:
+    """The classifier is torn between its heads, so that images choose both."""
+    network = zoe_depth()
+    images = [torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(n)) for n in range(6)]
+    classifier, scores = network.metric_head.mlp_classifier, []
+    handle = classifier.register_forward_hook(lambda *given: scores.append(given[-1][0].detach()))
+    for image in images:
+        ZoeDepth(network).depth(image)
+    with torch.no_grad():
+        classifier.linear2.bias[0] -= torch.stack([s[0] - s[1] for s in scores]).median() + 1e-4
+    scores.clear()
+    wanted = [ZoeDepth(network).depth(image).numpy() for image in images]
+    handle.remove()
+    assert {int(s.argmax()) for s in scores} == {0, 1}
+    write_onnx(depth_stage(network, 64), tmp_path / "depth.onnx")
+    check_operators(tmp_path / "depth.onnx")
+    session = open_file(tmp_path / "depth.onnx")
+    for image, metres in zip(images, wanted, strict=True):
+        assert metres.std() > 1e-3
+        off = np.abs(session.run({"image": image.numpy()})["depth"] / metres - 1)
+        # Attractors magnify roundings, at a few pixels of a random network.
+        assert np.quantile(off, 0.99) < 1e-4 and off.max() < 0.02
+
+
+def test_a_checkpoint_with_zoedepth_has_it_as_a_stage(tmp_path: Path) -> None:
+    model = spatialvla_conftest().tiny_model(depth=True)
+    save_released(model, tmp_path / "released")
+    args = ExportArgs(str(tmp_path / "released"), tmp_path / "out", stage="depth", observations=2)
+    args.shape = Shape(text=6, cells=(6, 8, 2))
+    session = OnnxRuntimeSession(export(args) / "depth.onnx")
+    image = torch.rand(1, 3, 28, 28)
+    expected = ZoeDepth(model.vision_zoe_model).depth(image)
+    np.testing.assert_allclose(session.run({"image": image.numpy()})["depth"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["w8", "w4"])
+def test_weights_alone_in_fewer_bits(
+    spatialvla: Path, spatialvla_folder: Path, tmp_path: Path, precision
+) -> None:
+    shape = Shape(text=6, cells=(6, 8, 2))
+    args = ExportArgs(str(spatialvla_folder), tmp_path / "w", stage="decode_step", shape=shape)
+    args.precision, args.observations = precision, 50
+    out = export(args)
+    row = read_fields(out)["parity"][0]
+    assert row["ready"] and row["precision"] == precision
+    graph = onnx.load(out / "decode_step.onnx").graph
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert len(products) >= 14  # two layers of seven products
+    assert {a.i for node in products for a in node.attribute if a.name == "bits"} == {int(precision[1])}
+    with pytest.raises(RuntimeError, match="MatMulNBits"):
+        check_operators(out / "decode_step.onnx")
 
 
 def test_prompts_that_do_not_fit_are_refused(spatialvla: Path) -> None:

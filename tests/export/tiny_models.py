@@ -14,8 +14,17 @@ CONFIG = PolicyConfig(
 
 def spatialvla_conftest():
     """The tiny SpatialVLA of its own tests."""
-    path = ROOT / "tests" / "models" / "spatialvla" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tiny_spatialvla", path)
+    return _module("conftest")
+
+
+def zoe_depth():
+    """The tiny ZoeDepth of its own tests; it has two heads."""
+    return _module("test_depth").zoe()
+
+
+def _module(name):
+    path = ROOT / "tests" / "models" / "spatialvla" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"tiny_spatialvla_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -53,10 +53,16 @@ def test_unset_transform_is_refused():
 def test_features_there_and_back():
     message, features = FeatureMap(), RNG.normal(size=(14, 13, 8)).astype(np.float32)
     convert.fill_features(message, features)
-    np.testing.assert_array_equal(convert.features_from_message(message), features)
+    np.testing.assert_allclose(convert.features_from_message(message), features, rtol=2**-11, atol=2**-25)
     message.cols = 14
     with pytest.raises(RefusedInput, match="1456 values"):
         convert.features_from_message(message)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7e4])
+def test_features_that_half_precision_cannot_hold_are_refused(value):
+    with pytest.raises(RefusedInput, match="65504"):
+        convert.fill_features(FeatureMap(), np.full((1, 1, 2), value, np.float32))
 
 
 def assert_same_chunk(found, expected):

@@ -81,7 +81,7 @@ class FakeGraph:
         small = frame.rgb.reshape(14, 16, 14, 16, 3).mean(axis=(1, 3)) / 255.0
         depth = frame.depth.reshape(14, 16, 14, 16).mean(axis=(1, 3))[..., None]
         mixing = np.random.default_rng(0).normal(size=(4, 32))
-        features = np.tanh(np.concatenate((small, depth), axis=-1) @ mixing).astype(np.float32)
+        features = np.tanh(np.concatenate((small, depth), axis=-1) @ mixing).astype(np.float16)
         message = self.new(
             "spatial_vla_interfaces/msg/FeatureMap",
             header=header,
@@ -91,7 +91,7 @@ class FakeGraph:
             rows=14,
             cols=14,
             channels=32,
-            data=features.reshape(-1),
+            data=features.reshape(-1).view(np.uint16),
             encoder="fake",
         )
         self.publish("/features", message, time_ns)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import save_torch_state_dict
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ZoeDepthForDepthEstimation
 
 from ..spa.tensor_file import open_tensors
 from .configuration import SpatialVlaConfig
@@ -97,8 +97,38 @@ def load(
                 if (name := from_released(released)) in expected
             }
             model.load_state_dict(placed, strict=False, assign=True)
-    _fill_buffers(model, torch.device(device))
+    for parameter in model.parameters():  # transformers leaves these as they are
+        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
+    owners = (model.vision_tower, model.language_model, model.vision_zoe_model)
+    for owner in filter(None, owners):
+        _fill_buffers(owner, torch.device(device))
     return model.to(device).eval()
+
+
+def load_depth_network(folder: str | Path) -> ZoeDepthForDepthEstimation:
+    """ZoeDepth alone, in float32 and evaluation mode, of a checkpoint in the released layout.
+
+    Raises:
+        ValueError: the checkpoint has none. CheckpointMismatch: tensors are missing.
+    """
+    folder = Path(folder)
+    config = SpatialVlaConfig.read(folder).depth
+    if config is None:
+        raise ValueError(f"{folder} is a SpatialVLA without ZoeDepth")
+    with torch.device("meta"):
+        network = ZoeDepthForDepthEstimation(config)
+    placed: dict[str, Tensor] = {}
+    for path in _files(folder):
+        with open_tensors(path) as file:
+            names = [name for name in file.shapes if name.startswith(DEPTH)]
+            placed |= {from_released(name).removeprefix(DEPTH): file.read(name).float() for name in names}
+    if missing := [to_released(DEPTH + name) for name in network.state_dict() if name not in placed]:
+        raise CheckpointMismatch(folder, missing)
+    network.load_state_dict(placed, assign=True)
+    for parameter in network.parameters():
+        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
+    _fill_buffers(network, torch.device("cpu"))
+    return network.eval()
 
 
 def save_released(model: SpatialVla, folder: str | Path, shard_size: str = "5GB") -> None:
@@ -163,21 +193,17 @@ def _check(where: Path, found: Mapping[str, Shape], model: SpatialVla, skip: tup
         raise CheckpointMismatch(where, missing, unexpected, misshaped)
 
 
-def _fill_buffers(model: SpatialVla, device: torch.device) -> None:
+def _fill_buffers(owner: PreTrainedModel, device: torch.device) -> None:
     """Give their values to the buffers that no file holds: positions, rotary frequencies and the like."""
-    for parameter in model.parameters():  # transformers leaves these as they are
-        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
-    owners: list[PreTrainedModel | None] = [model.vision_tower, model.language_model, model.vision_zoe_model]
-    for owner in filter(None, owners):
-        for module in owner.modules():
-            buffers: dict[str, Tensor | None] = module._buffers
-            empty = {n: t for n, t in buffers.items() if t is not None and t.is_meta}
-            if not empty:
-                continue
-            for name, buffer in empty.items():
-                buffers[name] = torch.empty_like(buffer, device=device)
-            # What transformers itself does after it has built on the meta device.
-            _nearest_model(owner, module)._init_weights(module)
+    for module in owner.modules():
+        buffers: dict[str, Tensor | None] = module._buffers
+        empty = {n: t for n, t in buffers.items() if t is not None and t.is_meta}
+        if not empty:
+            continue
+        for name, buffer in empty.items():
+            buffers[name] = torch.empty_like(buffer, device=device)
+        # What transformers itself does after it has built on the meta device.
+        _nearest_model(owner, module)._init_weights(module)
 
 
 def _nearest_model(owner: PreTrainedModel, module: nn.Module) -> PreTrainedModel:

@@ -162,7 +162,10 @@ class SpatialVla(nn.Module):
 
     def logits(self, hidden: Tensor, first: int = 0, last: int | None = None) -> Tensor:
         """Scores (..., ids) of the ids from ``first`` to before ``last``, all of them by default; softly capped."""
-        scores = functional.linear(hidden, self.language_model.lm_head.weight[first:last])
+        return self.capped(functional.linear(hidden, self.language_model.lm_head.weight[first:last]))
+
+    def capped(self, scores: Tensor) -> Tensor:
+        """Scores within Gemma's soft cap."""
         cap = self.config.text.final_logit_softcapping
         return scores if cap is None else torch.tanh(scores / cap) * cap
 

@@ -1,4 +1,4 @@
-"""SpatialVLA as engines: vision, prefill and one step of decoding, twelve tokens without a word from the host.
+"""SpatialVLA as engines: depth, vision, prefill and one step of decoding, twelve tokens without a word from the host.
 
 Shapes are static. Prompts are padded on the right to a fixed length and their true length goes along; keys and values
 are inputs and outputs of fixed size, and what is decoded overwrites the padding. The output head has the rows of the
@@ -12,9 +12,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import ZoeDepthForDepthEstimation
 
 from ..stage import Stage
+from .depth import ZoeDepth
 from .model import SpatialVla
+
+
+class DepthStage(nn.Module):
+    """An image to metres, padding, resizing and choice of the head included."""
+
+    def __init__(self, network: ZoeDepthForDepthEstimation) -> None:
+        super().__init__()
+        # BEiT's fused attention has no ONNX form.
+        network.set_attn_implementation("eager")
+        self.network, self.zoe = network, ZoeDepth(network)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (1, 3, S, S) in [0, 1] to metres (1, S, S) along the optical axis, float32."""
+        return self.zoe.depth(image).float()
 
 
 class VisionStage(nn.Module):
@@ -70,6 +86,10 @@ class _ActionStage(nn.Module):
                 f"slots of {cells} tokens; the model has {model.config.action_tokens} action tokens"
             )
         self.model = model
+        # A copy of the head's rows: of a slice the exporter would keep all 265,347.
+        self.head = nn.Parameter(
+            model.language_model.lm_head.weight[model.config.action_begin :].detach().clone()
+        )
         # A block (3, action tokens): the lowest number for the tokens of other slots.
         slot = torch.repeat_interleave(torch.arange(3), torch.tensor(cells))
         blocked = torch.zeros(3, len(slot)).masked_fill(slot[None] != torch.arange(3)[:, None], -3e38)
@@ -77,7 +97,7 @@ class _ActionStage(nn.Module):
 
     def choose(self, hidden: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Likeliest token of a slot (1,), counted from the first action token, and its log-probability (1,)."""
-        scores = self.model.logits(hidden, self.model.config.action_begin).float()
+        scores = self.model.capped(functional.linear(hidden, self.head)).float()
         scores = scores + functional.embedding(slot, self.blocked)
         token = scores.argmax(dim=-1)
         chance = scores.log_softmax(dim=-1).gather(1, token[:, None])[:, 0]
@@ -132,10 +152,16 @@ class DecodeStage(_ActionStage):
         return found, chance, position + 1, after, *cells.stacked()
 
 
+def depth_stage(network: ZoeDepthForDepthEstimation, side: int, seed: int = 0) -> Stage:
+    """ZoeDepth for images of ``side`` pixels; wants float32, in which its bins are told apart."""
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    return Stage(DepthStage(network).eval(), {"image": image}, ("depth",))
+
+
 def spatialvla_stages(
     model: SpatialVla, cells: tuple[int, int, int], *, steps: int = 4, text: int = 32, seed: int = 0
 ) -> dict[str, Stage]:
-    """The three stages.
+    """Vision, prefill and decoding step.
 
     Args:
         cells: tokens of the translation, rotation and gripper slot.

@@ -69,7 +69,7 @@ def pose_message(transform: SE3) -> Pose:
 
 
 def features_from_message(message: FeatureMap) -> NDArray[np.float32]:
-    """Features (rows, cols, channels) float32, a view of the message.
+    """Features (rows, cols, channels) float32.
 
     Raises:
         RefusedInput: the length does not fit the shape.
@@ -77,13 +77,22 @@ def features_from_message(message: FeatureMap) -> NDArray[np.float32]:
     shape = (message.rows, message.cols, message.channels)
     if len(message.data) != shape[0] * shape[1] * shape[2]:
         raise RefusedInput(FEATURES, f"feature map of shape {shape} holds {len(message.data)} values")
-    return np.frombuffer(message.data, np.float32).reshape(shape)
+    return np.frombuffer(message.data, np.float16).reshape(shape).astype(np.float32)
 
 
 def fill_features(message: FeatureMap, features: NDArray[np.float32]) -> None:
-    """Put features (rows, cols, channels) float32 into a message."""
+    """Put features (rows, cols, channels) into a message, in half precision.
+
+    Raises:
+        RefusedInput: a value is not finite, or too large for half precision.
+    """
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(features, np.float16)
+    if not np.isfinite(half).all():
+        worst = np.abs(features).max()
+        raise RefusedInput(FEATURES, f"features reach {worst:g}; half precision ends at 65504")
     message.rows, message.cols, message.channels = features.shape
-    message.data = array.array("f", np.ascontiguousarray(features, np.float32).tobytes())
+    message.data = array.array("H", half.tobytes())
 
 
 def chunk_message(chunk: ActionChunk) -> ActionChunkMessage:

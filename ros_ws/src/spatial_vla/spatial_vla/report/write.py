@@ -89,7 +89,8 @@ def feature_figures(run: Run) -> list[Figure]:
 
 
 def _features(message: bag.Any) -> np.ndarray:
-    return np.asarray(message.data).reshape(message.rows, message.cols, message.channels)
+    half = np.asarray(message.data, np.uint16).view(np.float16)
+    return half.reshape(message.rows, message.cols, message.channels).astype(np.float32)
 
 
 def _image_at(run: Run, stamp: int) -> np.ndarray | None:
