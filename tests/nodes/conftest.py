@@ -32,7 +32,7 @@ from tf2_msgs.msg import TFMessage
 MS = 1_000_000
 PATIENCE = 90.0  # [s] a busy machine may take to start a process or to deliver a message
 CAMERA_FRAME = "external_camera_optical_frame"
-CAMERA = PinholeCamera(224, 224, 200.0, 200.0, 111.5, 111.5)
+CAMERA = PinholeCamera(224, 224, 300.0, 300.0, 111.5, 111.5)  # 41 degrees, as in training
 WORLD_FROM_CAMERA = SE3(np.diag([1.0, -1.0, -1.0]), np.array([0.5, 0.0, 1.0]))
 _domains = itertools.count(os.getpid())
 
@@ -200,6 +200,13 @@ def graph():
 
 @pytest.fixture(scope="module")
 def robot():
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@pytest.fixture
+def robot_graph():
     robot = Robot()
     yield robot
     robot.close()

@@ -59,7 +59,7 @@ def test_frame_becomes_a_feature_map_placed_in_space(robot):
     pose = se3_from_transform(message.base_from_camera)
     np.testing.assert_allclose(pose.translation, [0.5, 0.0, 1.0], atol=1e-9)
     np.testing.assert_allclose(pose.rotation, np.diag([1.0, -1.0, -1.0]), atol=1e-9)
-    assert message.camera_info.k[0] == 200.0
+    assert message.camera_info.k[0] == 300.0
 
 
 def test_grid_is_latched(robot):

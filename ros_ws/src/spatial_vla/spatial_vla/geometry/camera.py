@@ -31,7 +31,8 @@ class PinholeCamera:
         if not all(np.isfinite((self.fx, self.fy, self.cx, self.cy))) or self.fx <= 0.0 or self.fy <= 0.0:
             raise ValueError(
                 f"camera is not calibrated: fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}; the focal lengths "
-                "must be positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104)."
+                "must be positive. Publish a CameraInfo with a filled K (K[0] == 0 means uncalibrated, REP-104); "
+                "`spatial-vla calibrate intrinsics` finds it."
             )
 
     @classmethod

@@ -18,6 +18,7 @@ from ..policy.compatibility import Setting, check_setting
 from ..policy.pairing import NotYet
 from ..tf import TransformSource
 from . import qos
+from .camera_watch import CameraWatch
 from .conversions import (
     chunk_message,
     features_from_message,
@@ -29,16 +30,7 @@ from .conversions import (
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, depth_from_image
 from .parameters import NodeParameter
-from .policy_parameters import (
-    ALLOW,
-    BASE,
-    BUNDLE,
-    MAX_FRAME_AGE,
-    RELIABLE_CAMERA,
-    SESSION,
-    allowed,
-    bundle_folder,
-)
+from .policy_parameters import POLICY, allowed, bundle_folder
 from .policy_report import PolicyReport
 from .refusal import RefusedInput
 from .run import main_of
@@ -69,13 +61,8 @@ class DecoderNode(SpatialNode):
 
     default_name = "decoder_node"
     parameters: ClassVar = (
-        BUNDLE,
-        SESSION,
-        ALLOW,
-        BASE,
+        *POLICY,
         NodeParameter("tcp_frame", TCP_FRAME, "Frame of the tool centre point."),
-        MAX_FRAME_AGE,
-        RELIABLE_CAMERA,
         NodeParameter(
             "gripper_joints",
             list(FINGER_JOINTS),
@@ -90,7 +77,8 @@ class DecoderNode(SpatialNode):
         self._decoder = Decoder(bundle_folder(self.value("bundle")), self.value("session"))
         choice = self._decoder.choice
         here = Setting(None, self._base_frame, self._tcp_frame, "rotation_vector", choice.kind)
-        check_setting(self._decoder.manifest, here, allowed(self.value("allow")))
+        allow = allowed(self.value("allow"))
+        check_setting(self._decoder.manifest, here, allow)
         self.own(self._decoder.session.close)
         self.get_logger().info(f"{self._decoder.session.device}: {choice.reason}")
         self._instruction: Instruction | None = None
@@ -105,7 +93,9 @@ class DecoderNode(SpatialNode):
         self._report = PolicyReport(self)
         self.listen(Instruction, "instruction", self._on_instruction, qos.LATCHED)
         self.listen(JointState, "joint_states", self._on_joint_state, qos.LATEST_IN)
-        camera = qos.camera_in(self.value("reliable_camera"))
+        reliable = self.value("reliable_camera")
+        self._camera = CameraWatch(self, self._decoder.manifest, allow, reliable)
+        camera = qos.camera_in(reliable)
         streams = {
             "features": (FeatureMap, "features", qos.LATEST),
             "depth": (Image, "camera/external/depth", camera),
@@ -114,7 +104,8 @@ class DecoderNode(SpatialNode):
         self.every(REPORT_PERIOD, self._publish_report)
 
     def start(self) -> None:
-        """Show the grid."""
+        """Show the grid. Refused if the camera is known already and does not fit."""
+        self._camera.require()
         manifest = self._decoder.manifest
         head = header(self.now_ns(), self._base_frame)
         self._grid.publish(grid_message(self._decoder.grid, head, manifest.steps, manifest.dt))
@@ -135,6 +126,13 @@ class DecoderNode(SpatialNode):
             self._report.fail(str(error))
         else:
             self._instruction, self._decided_ns = message, -self._period_ns
+            self._check_camera()
+
+    def _check_camera(self) -> None:
+        """An instruction makes the policy active; with a camera that does not fit it is not followed."""
+        if self._instruction is not None and self._camera.obstacle:
+            self._instruction = None
+            self._report.fail(f"the camera does not fit the policy: {self._camera.obstacle}")
 
     def _on_joint_state(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position, strict=False))
@@ -210,6 +208,7 @@ class DecoderNode(SpatialNode):
         self._report.chunk(message.encode_ms, decode_ms, overhead_ms)
 
     def _publish_report(self) -> None:
+        self._check_camera()
         silent = self._intake.silent(1.0)
         obstacle = f"nothing comes on {', '.join(silent)}" if silent else self.diagnostics.last_refusal
         self._report.publish(obstacle)

@@ -16,19 +16,11 @@ from ..policy import Encoder
 from ..policy.compatibility import PolicyMismatch, Setting, check_setting
 from ..tf import TransformSource
 from . import qos
+from .camera_watch import CameraWatch
 from .conversions import fill_features, stamp_ns
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, rgb_from_image
-from .policy_parameters import (
-    ALLOW,
-    BASE,
-    BUNDLE,
-    MAX_FRAME_AGE,
-    RELIABLE_CAMERA,
-    SESSION,
-    allowed,
-    bundle_folder,
-)
+from .policy_parameters import POLICY, allowed, bundle_folder
 from .refusal import RefusedInput
 from .run import main_of
 from .spatial_node import SpatialNode
@@ -47,7 +39,7 @@ class EncoderNode(SpatialNode):
     """The ROS side of :class:`~spatial_vla.policy.Encoder`."""
 
     default_name = "encoder_node"
-    parameters: ClassVar = (BUNDLE, SESSION, ALLOW, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
+    parameters: ClassVar = POLICY
 
     def setup(self) -> None:
         """Load the encoder and connect it to the camera."""
@@ -64,12 +56,18 @@ class EncoderNode(SpatialNode):
         self._features = self.publish_on(FeatureMap, "features", qos.STREAM)
         # Used again for every frame: making one, with all that is nested in it, takes longer than filling it.
         self._message = FeatureMap(base_frame=self._base_frame, encoder=self._encoder.manifest.hash)
-        camera = qos.camera_in(self.value("reliable_camera"))
+        reliable = self.value("reliable_camera")
+        self._camera = CameraWatch(self, self._encoder.manifest, self._allow, reliable)
+        camera = qos.camera_in(reliable)
         streams = {
             "image": (Image, "camera/external/image", camera),
             "camera_info": (CameraInfo, "camera/external/camera_info", camera),
         }
         self._intake = FrameIntake(self, streams, self.value("max_frame_age"), self._view, self._encode)
+
+    def start(self) -> None:
+        """Refused if the camera is known already and does not fit."""
+        self._camera.require()
 
     def stop(self) -> None:
         """Forget the frames in hand."""

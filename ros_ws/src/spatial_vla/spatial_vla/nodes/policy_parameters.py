@@ -32,6 +32,8 @@ RELIABLE_CAMERA = NodeParameter(
     False,
     "Subscribe reliably to camera topics: right for a publisher on this machine. False, as REP-2003 has it, meets any.",
 )
+POLICY = (BUNDLE, SESSION, ALLOW, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
+"""What encoder and decoder have in common."""
 
 
 def bundle_folder(value: str) -> Path:
