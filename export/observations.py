@@ -14,6 +14,7 @@ from spatial_models.stage import Stage
 from spatial_models.training.demonstrations import Demonstrations
 from spatial_models.training.instructions import sentence_drawer
 from spatial_vla.language.vocabulary import Vocabulary
+from spatial_vla.runtime import Session
 
 Inputs = dict[str, NDArray]
 
@@ -58,6 +59,18 @@ class RecordedFrames:
 
     def take(self, stage: str, count: int, seed: int = 0) -> Iterator[Inputs]:
         """``count`` frames, spread over the recording, as inputs of a stage."""
+        for image, rest in self._frames(count, seed):
+            if stage == "encoder":
+                yield {"image": image}
+                continue
+            assert self._encoder is not None
+            yield {"features": self._encoder.run({"image": image})["features"].copy(), **rest}
+
+    def whole(self, count: int, seed: int = 0) -> Iterator[Inputs]:
+        """``count`` frames as inputs of a policy's encoder and decoder in a row, see :class:`Chain`."""
+        return ({"image": image, **rest} for image, rest in self._frames(count, seed))
+
+    def _frames(self, count: int, seed: int) -> Iterator[tuple[NDArray, Inputs]]:
         rng = np.random.default_rng(seed)
         indices = rng.choice(len(self._data), size=min(count, len(self._data)), replace=False)
         batch, _, size, _ = self._stages["encoder"].examples["image"].shape
@@ -67,14 +80,25 @@ class RecordedFrames:
             if image.shape[-1] != size:
                 image = torch.nn.functional.interpolate(image, size=(size, size), mode="area")
             image = image.expand(batch, -1, -1, -1).contiguous().numpy().astype(np.float32)
-            if stage == "encoder":
-                yield {"image": image}
-                continue
-            assert self._encoder is not None
-            yield {
-                "features": self._encoder.run({"image": image})["features"].copy(),
-                "points": row["points"].astype(np.float32),
-                "valid": row["valid"],
-                "state": row["state"].astype(np.float32),
-                "words": row["words"][0].astype(np.int64),
-            }
+            yield (
+                image,
+                {
+                    "points": row["points"].astype(np.float32),
+                    "valid": row["valid"],
+                    "state": row["state"].astype(np.float32),
+                    "words": row["words"][0].astype(np.int64),
+                },
+            )
+
+
+class Chain:
+    """A policy's encoder and decoder as one session to compare: what rounding in one does to tokens of the other."""
+
+    def __init__(self, encoder: Session, decoder: Session) -> None:
+        self.encoder, self.decoder = encoder, decoder
+        self.device = encoder.device
+
+    def run(self, inputs: Inputs) -> Inputs:
+        """Image and what the decoder needs besides features, to what the decoder gives."""
+        rest = {name: array for name, array in inputs.items() if name != "image"}
+        return self.decoder.run({**self.encoder.run({"image": inputs["image"]}), **rest})

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from spatial_vla.actions import ActionGrid
-from spatial_vla.runtime import Session
+
+
+class Comparable(Protocol):
+    """A session, or several in a row."""
+
+    @property
+    def device(self) -> str:
+        """As of a session."""
+        ...
+
+    def run(self, inputs: dict[str, NDArray]) -> dict[str, NDArray]:
+        """As of a session."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,16 +77,16 @@ class Parity:
         return asdict(self)
 
 
-def precision_of(session: str, precision: str) -> str:
-    """What a kind of session computes in, given the file's precision."""
+def precision_of(session: Comparable, precision: str) -> str:
+    """What a session computes in, given the file's precision."""
     if precision in ("int8", "w8", "w4"):
         return precision
-    return "bf16" if session.endswith("bf16") else precision
+    return "bf16" if " bf16," in session.device else precision
 
 
 def compare(
-    reference: Session,
-    session: Session,
+    reference: Comparable,
+    session: Comparable,
     observations: Iterable[dict[str, NDArray]],
     *,
     stage: str,
@@ -85,7 +97,7 @@ def compare(
     """Run both on the same observations.
 
     Args:
-        precision: of the file; with ``kind`` it selects the threshold.
+        precision: of the file; with that of the session it selects the threshold.
         grid: turns the output ``tokens`` into motion.
     """
     worst, products, same, motion, count = 0.0, {}, [], [], 0
@@ -108,7 +120,7 @@ def compare(
         raise ValueError(f"no observation to compare stage {stage!r} on")
     cosine = min((_cosine(p) for p in products.values()), default=1.0)
     agreement = float(np.mean(same)) if same else None
-    used = precision_of(kind, precision)
+    used = precision_of(session, precision)
     limit = THRESHOLDS[used]
     ready = worst <= limit.max_error and cosine >= limit.cosine
     far = np.max(motion, axis=0) if motion else (None, None)

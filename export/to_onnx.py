@@ -28,7 +28,7 @@ from parity import Parity, compare, table
 from quantise import LIMIT, quantise, quantise_weights
 from spatial_models.stage import Stage
 from spatial_vla.policy.manifest import MANIFEST, check_fields
-from spatial_vla.runtime import OnnxRuntimeSession
+from spatial_vla.runtime import SINGLE_PRECISION, OnnxRuntimeSession
 
 OPSET = 20
 
@@ -132,6 +132,8 @@ def write_onnx(stage: Stage, path: Path) -> None:
     assert program is not None
     for value in program.model.graph.all_nodes():  # stack traces: paths of this machine, a tenth of the file
         value.metadata_props.clear()
+    if stage.single_precision:
+        program.model.metadata_props[SINGLE_PRECISION] = "yes"
     size = sum(p.numel() * p.element_size() for p in stage.module.parameters())
     program.save(str(path), external_data=size > LIMIT)
     # By path: the checker then follows weights that lie beside the graph.

@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 from checkpoints import Shape, read_checkpoint
-from observations import RecordedFrames, seeded, torch_session
+from observations import Chain, RecordedFrames, seeded, torch_session
 from parity import Parity, compare, table
 from spatial_vla.actions import ActionGrid
 from spatial_vla.policy.manifest import MANIFEST, check_fields, read_fields
@@ -55,7 +55,7 @@ def sessions_of(machine: Machine, folder: Path) -> list[str]:
 
 
 def verify(args: Args) -> list[Parity]:
-    """One comparison for each stage and session."""
+    """One comparison for each stage and session; on recorded frames one of a policy's stages in a row too."""
     fields = read_fields(args.bundle)
     if fields["kind"] != "policy" and not args.checkpoint:
         raise ValueError(f"{args.bundle} holds a {fields['kind']} without its weights; give --checkpoint")
@@ -63,15 +63,21 @@ def verify(args: Args) -> list[Parity]:
     exact = checkpoint.stages("fp32", 0)
     grid = ActionGrid(**fields["grid"]) if "grid" in fields else None
     frames = RecordedFrames(args.frames, checkpoint, exact) if args.frames else None
+    paths = sorted(args.bundle.glob("*.onnx"))
     rows = []
-    for path in sorted(args.bundle.glob("*.onnx")):
-        stage = exact[path.stem]
-        count = args.observations
-        inputs = list(frames.take(path.stem, count, 1) if frames else seeded(stage, count))
-        for kind in args.sessions or sessions_of(this_machine(), args.bundle):
-            session, _ = open_session(path, kind)
-            options: dict[str, Any] = {"stage": path.stem, "kind": kind, "precision": fields["precision"]}
-            rows.append(compare(torch_session(stage), session, inputs, grid=grid, **options))
+    for kind in args.sessions or sessions_of(this_machine(), args.bundle):
+        options: dict[str, Any] = {"kind": kind, "precision": fields["precision"], "grid": grid}
+        sessions = {path.stem: open_session(path, kind)[0] for path in paths}
+        for name, session in sessions.items():
+            count = args.observations
+            inputs = frames.take(name, count, 1) if frames else seeded(exact[name], count)
+            rows.append(compare(torch_session(exact[name]), session, inputs, stage=name, **options))
+        if frames and {"encoder", "decoder"} <= set(sessions):
+            whole = Chain(*(torch_session(exact[name]) for name in ("encoder", "decoder")))
+            found = Chain(sessions["encoder"], sessions["decoder"])
+            inputs = frames.whole(args.observations, 1)
+            rows.append(compare(whole, found, inputs, stage="both", **options))
+        for session in sessions.values():
             session.close()
     if args.write:
         write(args.bundle, rows)

@@ -15,8 +15,11 @@ class Stage:
         module: takes the examples in their order and gives one tensor, or a tuple of them; evaluation mode.
         examples: seeded inputs of realistic size, by name.
         outputs: names of what the module gives.
+        single_precision: its numbers are positions, which half precision would round to millimetres and more; the file
+            says so, and sessions that would compute in less do not.
     """
 
     module: nn.Module
     examples: dict[str, Tensor]
     outputs: tuple[str, ...]
+    single_precision: bool = False

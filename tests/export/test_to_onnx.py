@@ -18,6 +18,7 @@ from spatial_models.spatialvla.stages import depth_stage
 from spatial_vla.policy import read_manifest
 from spatial_vla.policy.manifest import read_fields
 from spatial_vla.runtime import OnnxRuntimeSession, OpenVinoSession, TokenLoop
+from spatial_vla.runtime.openvino import can_use_bf16
 from tiny_models import spatialvla_conftest, zoe_depth
 from to_onnx import ExportArgs, export, write_onnx
 from to_trt import check_operators
@@ -58,6 +59,13 @@ def test_spa_encoder(spa_weights: Path, open_file, tmp_path: Path) -> None:
     fields = read_fields(out)
     assert fields["kind"] == "spa" and fields["architecture"]["width"] == 128
     assert {row["stage"]: row["ready"] for row in fields["parity"]} == {"encoder": True}
+
+
+def test_positions_stay_in_single_precision_whatever_is_asked_for(bundle: Path) -> None:
+    if not can_use_bf16():
+        pytest.skip("this processor does not multiply in bfloat16")
+    devices = [OpenVinoSession(bundle / f"{n}.onnx", precision="bf16").device for n in ("encoder", "decoder")]
+    assert [device.split(",")[0].split()[-1] for device in devices] == ["bf16", "fp32"]
 
 
 def test_spatialvla_stages_decode_the_tokens_that_pytorch_decodes(spatialvla: Path, open_file) -> None:

@@ -77,5 +77,6 @@ def policy_stages(
                 "words": ids,
             },
             ("tokens", "log_probabilities", "target", "absent", "pointer"),
+            single_precision=True,
         ),
     }

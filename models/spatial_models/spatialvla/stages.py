@@ -155,7 +155,7 @@ class DecodeStage(_ActionStage):
 def depth_stage(network: ZoeDepthForDepthEstimation, side: int, seed: int = 0) -> Stage:
     """ZoeDepth for images of ``side`` pixels; wants float32, in which its bins are told apart."""
     image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
-    return Stage(DepthStage(network).eval(), {"image": image}, ("depth",))
+    return Stage(DepthStage(network).eval(), {"image": image}, ("depth",), single_precision=True)
 
 
 def spatialvla_stages(

@@ -90,13 +90,14 @@ class Manifest:
 
     @property
     def ready(self) -> tuple[str, ...]:
-        """Kinds of session that were compared with PyTorch on every stage and found good enough."""
+        """Kinds of session that were compared with PyTorch on every stage and never found too far from it."""
         stages = {name.removesuffix(".onnx") for name in self.files if name.endswith(".onnx")}
-        good = {
-            kind: {r["stage"] for r in self.parity if r["session"] == kind and r["ready"]}
-            for kind in _kinds(self)
-        }
-        return tuple(kind for kind, found in good.items() if found == stages)
+        rows = {kind: [r for r in self.parity if r["session"] == kind] for kind in _kinds(self)}
+        return tuple(
+            kind
+            for kind, found in rows.items()
+            if stages <= {r["stage"] for r in found} and all(r["ready"] for r in found)
+        )
 
     @property
     def side(self) -> int:

@@ -6,11 +6,12 @@ from .engine_file import EngineFile, EngineMismatch
 from .machine import Machine, this_machine
 from .onnxruntime import OnnxRuntimeSession
 from .openvino import OpenVinoSession
-from .session import Session, TensorSpec, check_inputs
+from .session import SINGLE_PRECISION, Session, TensorSpec, check_inputs
 from .token_loop import TokenLoop
 
 __all__ = [
     "KINDS",
+    "SINGLE_PRECISION",
     "Choice",
     "EngineFile",
     "EngineMismatch",

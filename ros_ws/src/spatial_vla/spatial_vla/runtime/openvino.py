@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .buffered import BufferedSession
-from .session import TensorSpec
+from .session import SINGLE_PRECISION, TensorSpec
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -18,8 +18,8 @@ class OpenVinoSession(BufferedSession):
     Args:
         model: path of the file.
         threads: threads in all.
-        precision: what floating-point operations compute in; int8 is in the file. Tensors at the border keep the
-            file's types.
+        precision: what floating-point operations compute in, unless the file wants single precision; int8 is in the
+            file. Tensors at the border keep the file's types.
 
     Raises:
         FileNotFoundError: no such file.
@@ -36,9 +36,12 @@ class OpenVinoSession(BufferedSession):
                 "OpenVINO is not installed; pip install 'spatial_vla[openvino]', or choose another session"
             ) from error
         core = ov.Core()
+        graph = core.read_model(str(model))
+        if graph.has_rt_info(["framework", SINGLE_PRECISION]):
+            precision = "fp32"
         hint = _HINTS[precision]
         compiled = core.compile_model(
-            str(model),
+            graph,
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,

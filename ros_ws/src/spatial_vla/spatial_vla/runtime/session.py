@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: Metadata of an ONNX file whose numbers are positions: sessions compute it in single precision, asked for less or not.
+SINGLE_PRECISION = "single_precision"
+
 
 @dataclass(frozen=True)
 class TensorSpec:
