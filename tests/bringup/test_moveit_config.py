@@ -225,6 +225,7 @@ def test_mock_hardware_has_every_joint_once(arm):
     ("given", "programs"),
     [
         ({"backend": "embedded"}, set()),
+        ({"backend": "jtc_ik"}, set()),
         ({"backend": "servo"}, {"servo_node"}),
         ({"backend": "plan", "robot": "fr3"}, {"move_group"}),
         ({"backend": "servo", "mock_hardware": True}, {"servo_node", "ros2_control_node", "spawner"}),
@@ -236,7 +237,7 @@ def test_a_back_end_starts_what_it_needs(given, programs):
     assert {entry.executable for entry in entries} == programs
     assert all(file.is_file() for entry in entries for file in entry.parameter_files)
     motion = next(e for e in bringup_nodes(arguments) if e.name == "motion_node")
-    assert motion.parameters["backend"] == ("embedded" if given["backend"] == "plan" else given["backend"])
+    assert motion.parameters["backend"] == given["backend"]
 
 
 @pytest.mark.parametrize(

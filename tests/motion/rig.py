@@ -74,7 +74,7 @@ class Rig:
                 self.measure()
             command = self.controller.step(self.now_ns)
             self.commands.append(command)
-            if command is not None:
+            if command is not None and command.fresh:
                 points = [(p.time_from_start, p.positions, p.velocities) for p in command.points]
                 self.path = self.path.replaced(self.arm_time, self.arm_time, points)
             self.advance()

@@ -18,7 +18,7 @@ from spatial_vla.motion.servo import ServoBackend
 
 from .fake_jtc import FakeJtc
 from .fake_servo import FakeServo
-from .rig import HOME
+from .rig import HOME, assert_within_limits
 
 PERIOD = 0.01
 
@@ -26,8 +26,7 @@ PERIOD = 0.01
 class Embedded:
     """The embedded back-end before a trajectory controller."""
 
-    step = 0.01
-    jerk_limited = True
+    silence = 0.5  # [s] by which it has come to rest by itself
 
     def __init__(self, model, limits):
         self.model, self.limits = model, limits
@@ -47,7 +46,8 @@ class Embedded:
         return self._sent(self.backend.stop(self.elapsed))
 
     def _sent(self, result):
-        self.arm.send(result.points)
+        if result.fresh:
+            self.arm.send(result.points)
         self.wait(PERIOD)
         self.elapsed = PERIOD
         return result
@@ -63,21 +63,28 @@ class Embedded:
 
 
 class JtcIk(Embedded):
-    """The chunk-wise back-end, given chunks of 6 ticks with the same reference speed, replaced after every tick."""
+    """The chunk-wise back-end, given a chunk in every tick, of 30 ticks at the reference's speed."""
+
+    silence = 1.0
 
     def __init__(self, model, limits):
         super().__init__(model, limits)
-        self.backend = JtcIkBackend(model, limits, PERIOD)
+        self.chunks_followed, self.reference = 0, None
+        self.backend = JtcIkBackend(model, limits, PERIOD, self)
+
+    def ahead(self):
+        coming = [moved(self.reference, i * PERIOD) for i in range(1, 31)]
+        return [*coming, *[Setpoint.at_rest(coming[-1].pose)] * 15]
 
     def stream(self, reference):
-        ahead = [moved(reference, i * PERIOD) for i in range(6)]
-        return self._sent(self.backend.follow(ahead, self.elapsed))
+        self.chunks_followed, self.reference = self.chunks_followed + 1, reference
+        return super().stream(reference)
 
 
 class Servo:
     """The Servo back-end before a Servo."""
 
-    jerk_limited = False
+    silence = 0.5
 
     def __init__(self, model, limits):
         self.model, self.limits = model, limits
@@ -228,7 +235,7 @@ def test_4_what_is_not_finite_stops_the_arm(bench, bad):
 def test_5_silence_means_rest(bench):
     follow(bench, np.array([0.0, 0.2, 0.0]), 0.5)
     assert np.abs(bench.dq).max() > 0.05
-    bench.wait(0.5)
+    bench.wait(bench.silence)
     assert np.all(np.abs(bench.dq) < 1e-6)
     assert_limits(bench)
 
@@ -312,31 +319,66 @@ def test_a_dead_servo_is_noticed(servo):
 # ---- what is particular to chunks ------------------------------------------------------------------------------
 
 
-def test_a_chunk_is_one_trajectory_and_its_successor_goes_on_from_the_middle(model):
-    backend, arm = JtcIkBackend(model, panda_limits(), PERIOD), FakeJtc(HOME)
-    backend.anchor(HOME)
-    start = model.forward(HOME)
-    velocity = np.array([0.0, 0.15, 0.0])
-    elapsed = 0.0
-    for chunk in range(5):
-        ahead = [along(start, velocity, (chunk * 20 + i) * PERIOD) for i in range(1, 81)]
-        arm.send(backend.follow(ahead, elapsed).points)
-        arm.advance(0.2)
-        elapsed = 0.2
-    assert arm.received == 5
-    wanted = start.translation + velocity
-    assert np.linalg.norm(model.forward(arm.q).translation - wanted) < 0.03
-    acceleration = np.diff(arm.velocities, axis=0) / 0.002
-    assert np.all(np.abs(acceleration) <= panda_limits().joints.acceleration)
-    arm.advance(1.0)
-    assert not arm.dq.any()
+def test_a_chunk_is_one_trajectory_and_its_successor_goes_on_from_the_middle(make_rig, model):
+    """Through the whole controller: five chunks, one every 0.2 s, are five trajectories and one smooth motion."""
+    rig = make_rig()
+    rig.controller.use(JtcIkBackend(model, rig.limits, PERIOD, rig.controller))
+    rig.arm()
+    rig.tick(2)
+    start, before = rig.tcp(), len(rig.commands)
+    rig.run([0, 0.03, 0, 0, 0, 0], 1.0)
+    sent = [command for command in rig.commands[before:] if command is not None and command.fresh]
+    assert len(sent) == 5
+    assert all(len(command.points) > 50 and not command.points[-1].velocities.any() for command in sent)
+    rig.tick(120)
+    # The last chunk is followed to its end.
+    wanted = start.translation + np.array([0.0, 0.03 * 5 + 0.03 * 3 - 0.0075, 0.0])
+    np.testing.assert_allclose(rig.tcp().translation, wanted, atol=0.012)
+    assert rig.state.name == "IDLE" and rig.speed() == 0.0
+    assert_within_limits(rig)
+    turned = np.linalg.norm(rig.tcp().rotation - start.rotation)
+    assert turned < 0.02
+
+
+def test_a_hold_in_the_middle_of_a_trajectory_is_one_short_trajectory_to_rest(make_rig, model):
+    rig = make_rig()
+    rig.controller.use(JtcIkBackend(model, rig.limits, PERIOD, rig.controller))
+    rig.arm()
+    rig.run([0.03, 0, 0, 0, 0, 0], 0.6)
+    assert rig.speed() > 0.05
+    before = len(rig.commands)
+    rig.controller.hold("a test")
+    rig.tick(40)
+    sent = [command for command in rig.commands[before:] if command is not None and command.fresh]
+    assert len(sent) == 1 and sent[0].points[-1].time_from_start < 0.35
+    assert rig.speed() == 0.0
+    rig.controller.resume("a test")
+    rig.tick(3)
+    rig.run([0.0, 0.03, 0, 0, 0, 0], 0.6)
+    assert rig.speed() > 0.05
+    assert_within_limits(rig)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_limits_hold_for_any_stream_of_chunks(make_rig, model, seed):
+    rng, rig = np.random.default_rng(seed), make_rig()
+    rig.controller.use(JtcIkBackend(model, rig.limits, PERIOD, rig.controller))
+    rig.arm()
+    for _ in range(8):
+        scale = np.array([0.05] * 3 + [0.2] * 3) * rng.choice([0.1, 1.0, 5.0])
+        rig.chunk(rng.normal(0.0, 1.0, (4, 6)) * scale, age=rng.uniform(0.0, 0.3))
+        rig.tick(int(rng.integers(1, 30)))
+    rig.tick(120)
+    assert rig.speed() == 0.0
+    assert_within_limits(rig)
 
 
 def test_11_after_a_stop_the_command_goes_to_where_the_arm_is(make):
     """Inside the limits, or not at all where no position is commanded."""
     bench = make()
-    if not isinstance(bench.backend, EmbeddedBackend):
-        pytest.skip("commands no positions, or whole trajectories")
+    if isinstance(bench.backend, ServoBackend):
+        pytest.skip("commands no positions")
     bench.anchor()
     follow(bench, np.array([0.1, 0, 0]), 0.3)
     to_rest(bench)

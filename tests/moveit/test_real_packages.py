@@ -101,7 +101,7 @@ class Bench:
         return self.model.forward(np.array(self.positions[-1])).translation
 
 
-@pytest.fixture(scope="module", params=["servo", "embedded"])
+@pytest.fixture(scope="module", params=["servo", "embedded", "jtc_ik"])
 def bench(request):
     bench = Bench(request.param)
     bench.until(lambda: bench.said and bench.said[-1].state == 1, "an armed arm")
@@ -137,12 +137,14 @@ def test_3_limits_hold_whatever_is_asked_for(bench):
 
 def test_a_planned_move_arrives_and_can_be_stopped():
     """moveit_py in its own process, with the parameters that the bring-up uses."""
+    from spatial_vla.bringup.moveit import moveit_configuration
+    from spatial_vla.description import robot
     from spatial_vla.nodes.moveit_process import MoveItProcess
 
     bench = Bench("plan")
     try:
         bench.until(lambda: bool(bench.positions), "joint states")
-        planner = MoveItProcess("panda_arm")
+        planner = MoveItProcess("panda_arm", moveit_configuration(robot("panda"), False))
         goal = np.array(bench.positions[-1]) + np.array([0.3, 0, 0, 0, 0, 0, 0.2])
         plan = planner.plan(goal, 0.2, 0.2)
         assert plan is not None and planner.execute(plan)

@@ -114,14 +114,14 @@ class FakeMoveIt:
         return not stopped
 
 
-def fake_session(group):
+def fake_session(group, configuration):
     from spatial_vla.nodes.moveit_process import MoveItSession
 
     parameters = SimpleNamespace(max_velocity_scaling_factor=1.0, max_acceleration_scaling_factor=1.0)
     return MoveItSession(FakeMoveIt(), parameters, FakeState, group)
 
 
-def crashing_session(group):
+def crashing_session(group, configuration):
     class Crashing:
         def plan(self, *_):
             import os

@@ -18,7 +18,7 @@ GOAL = HOME + np.array([0.4, 0.1, 0, 0, 0, 0, 0])
 
 @pytest.fixture(scope="module")
 def planner():
-    planner = MoveItProcess("panda_arm", fake_session)
+    planner = MoveItProcess("panda_arm", {}, fake_session)
     yield planner
     planner.close()
 
@@ -101,7 +101,7 @@ def test_a_goal_in_self_collision_is_refused_before_anything_is_planned():
 
 
 def test_a_planner_that_crashes_is_an_error_and_no_more():
-    planner = MoveItProcess("panda_arm", crashing_session)
+    planner = MoveItProcess("panda_arm", {}, crashing_session)
     with pytest.raises(BackendUnavailable, match="has ended"):
         planner.plan(GOAL, 0.5, 0.5)
     planner.stop()
@@ -110,4 +110,4 @@ def test_a_planner_that_crashes_is_an_error_and_no_more():
 
 def test_what_is_wrong_with_the_session_is_said():
     with pytest.raises(BackendUnavailable, match="no group left_arm"):
-        MoveItProcess("left_arm", fake_session)
+        MoveItProcess("left_arm", {}, fake_session)

@@ -20,7 +20,9 @@ class BringupArguments:
     robot: Annotated[str, Doc("The arm: panda or fr3. The simulated one is a panda.")] = "panda"
     backend: Annotated[
         str,
-        Doc("What moves the arm: auto, embedded, servo (starts MoveIt Servo) or plan (starts move_group)."),
+        Doc(
+            "What moves the arm: auto, embedded, jtc_ik, servo (starts MoveIt Servo) or plan (starts move_group)."
+        ),
     ] = "auto"
     dry_run: Annotated[str, Doc("Only imagine the motion: true, false, or auto: true on a real robot.")] = (
         "auto"
@@ -39,7 +41,7 @@ class BringupArguments:
     record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""
 
     def __post_init__(self) -> None:
-        choices = {"robot": tuple(ROBOTS), "backend": ("auto", "embedded", "servo", "plan")}
+        choices = {"robot": tuple(ROBOTS), "backend": ("auto", "embedded", "jtc_ik", "servo", "plan")}
         choices["dry_run"] = ("auto", "true", "false")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

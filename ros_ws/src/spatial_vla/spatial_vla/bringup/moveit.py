@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+import yaml
+
 from ..description import Robot, robot
 from .arguments import BringupArguments
 from .mock_hardware import with_mock_hardware
@@ -68,6 +70,20 @@ def moveit_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             "moveit_ros_move_group", "move_group", ("model.yaml", "move_group.yaml"), condition=plan, **model
         ),
     )
+
+
+def moveit_configuration(arm: Robot, use_sim_time: bool) -> dict[str, Any]:
+    """Parameters of a MoveIt that runs inside another program, as it wants them in one dictionary."""
+    configuration: dict[str, Any] = {
+        "robot_description": arm.urdf(),
+        "robot_description_semantic": semantic(arm),
+        # Inside the dictionary, or MoveIt waits for joint states of another time.
+        "use_sim_time": use_sim_time,
+    }
+    for file in ("model.yaml", "move_group.yaml"):
+        text = package_file(f"launch/config/moveit/{arm.name}/{file}").read_text(encoding="utf-8")
+        configuration |= yaml.safe_load(text)["/**"]["ros__parameters"]
+    return configuration
 
 
 def controllers(arm: Robot) -> tuple[str, str]:

@@ -100,14 +100,13 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
         node("encoder_node", reliable_camera=arguments.sim),
         node("decoder_node", reliable_camera=arguments.sim),
         # A simulated arm is armed at once; a real one waits for somebody to call motion_node/arm.
-        # Chunks are streamed; what plans is for slow moves and does not stream.
         node(
             "motion_node",
             arm_on_start=arguments.sim,
             # On a real robot nothing moves until somebody says dry_run:=false and holds the deadman switch.
             dry_run=arguments.dry_run == "true" or (arguments.dry_run == "auto" and real),
             require_deadman=real,
-            backend="embedded" if arguments.backend == "plan" else arguments.backend,
+            backend=arguments.backend,
         ),
         node("instruction_node"),
         node(

@@ -32,12 +32,14 @@ class StreamResult:
         reached: commanded pose and twist of the tool centre point one period from now.
         at_rest: nothing moves after the command's start.
         limited_by: which limit kept the joints from following; empty when none did.
+        fresh: False if ``points`` are part of what was given out before and is under way; they need not be sent.
     """
 
     points: tuple[TrajectoryPoint, ...]
     reached: Setpoint
     at_rest: bool
     limited_by: str = ""
+    fresh: bool = True
 
 
 class BackendUnavailable(RuntimeError):

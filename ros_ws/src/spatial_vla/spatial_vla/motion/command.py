@@ -32,11 +32,13 @@ class JointCommand:
         stamp_ns: time at which the command starts.
         points: the state after one period and a ramp to rest; the last velocity is zero.
         gripper: position of one finger [m] when it is to change, else None.
+        fresh: False if the arm was given these points before, as part of a longer trajectory; they are not sent.
     """
 
     stamp_ns: int
     points: tuple[TrajectoryPoint, ...]
     gripper: float | None = None
+    fresh: bool = True
 
 
 class GuardedMotion:

@@ -18,6 +18,7 @@ from .embedded import EmbeddedBackend
 from .gate import ActionGate, GateSettings, Verdict
 from .gripper import GripperSwitch
 from .history import Setpoint
+from .horizon import rest_of
 from .limits import MotionLimits
 from .measurement import ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
@@ -173,9 +174,24 @@ class MotionController:
             self._start_anew(stamp_ns, jump)
 
     @property
+    def obstacle(self) -> str:
+        """Why the arm must not move, armed or not; empty if nothing is in the way."""
+        return self._supervisor.obstacle
+
+    @property
     def latest_reading(self) -> JointReading | None:
         """The newest joint state, None before the first."""
         return self._measurement.latest
+
+    @property
+    def chunks_followed(self) -> int:
+        """Number of chunks accepted so far; see :class:`.horizon.Horizon`."""
+        return self._gate.counts["accepted"]
+
+    def ahead(self) -> list[Setpoint]:
+        """What will follow the set-point of this tick if no other chunk comes."""
+        start_ns = self._last_ns + 2 * self._period_ns
+        return rest_of(self._reference, self._safety, start_ns, self._period_ns)
 
     # ---- one tick ---------------------------------------------------------------------------------------------
 
@@ -200,7 +216,8 @@ class MotionController:
             self._come_to_rest(now_ns, passed)
         if self._silent():
             return None
-        return JointCommand(now_ns, self._result.points, self._gripper_event(now_ns) if following else None)
+        gripper = self._gripper_event(now_ns) if following else None
+        return JointCommand(now_ns, self._result.points, gripper, self._result.fresh)
 
     def _follow(self, now_ns: int, passed: float) -> None:
         """Move with the reference, or stay at rest when there is none."""

@@ -2,84 +2,160 @@
 
 The inverse kinematics, the limits and the guard are the embedded back-end's: it is run ahead of time along the whole
 reference, and what it would have commanded tick by tick becomes the way-points of one trajectory that ends at rest.
+That is more work than fits into a period. So it is spread over several, while the arm goes on as it was told before;
+the new trajectory begins where the old one has the arm by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backend import Capabilities, StreamResult
-from .command import GuardedMotion, TrajectoryPoint
+from .command import APART, GuardedMotion, TrajectoryPoint
 from .embedded import EmbeddedBackend
 from .history import Setpoint
+from .horizon import Horizon
 from .limits import MotionLimits
 from .robot_model import RobotModel
 
 Array = NDArray[np.float64]
 
+#: Periods of the future that are worked out in one call: less than half a period's worth of work.
+PER_CALL = 8
+
+
+@dataclass
+class Plan:
+    """A trajectory in the making: ``begins`` seconds after the one under way did."""
+
+    begins: float
+    references: deque[Setpoint]
+    motions: list[GuardedMotion] = field(default_factory=list)
+    reason: str = ""
+
 
 class JtcIkBackend:
-    """Whole chunks to a joint_trajectory_controller."""
+    """Whole chunks to a joint_trajectory_controller; see :class:`~spatial_vla.motion.backend.MotionBackend`."""
 
-    def __init__(self, model: RobotModel, limits: MotionLimits, period: float) -> None:
-        self._ahead, self._period = EmbeddedBackend(model, limits, period), period
-        #: What is commanded from each tick of the trajectory under way on.
-        self._ticks: list[GuardedMotion] = []
+    def __init__(self, model: RobotModel, limits: MotionLimits, period: float, horizon: Horizon) -> None:
+        self._model, self._period, self._horizon = model, period, horizon
+        self._worker = EmbeddedBackend(model, limits, period)
+        self._motions: list[GuardedMotion] = []  # the trajectory under way, seen from each of its ticks
+        self._since = 0.0  # its beginning [s]
+        self._plan: Plan | None = None
+        self._planned_for: int | None = None
+        self._stopping, self._reason = True, ""
 
     @property
     def capabilities(self) -> Capabilities:
         """As the embedded back-end."""
-        inner = self._ahead.capabilities
+        inner = self._worker.capabilities
         return Capabilities("jtc_ik", inner.joint_output, inner.collision_checking)
 
     def anchor(self, q: Array) -> None:
         """Start at rest from ``q`` (n,) [rad]. Raises ValueError if it is outside the limits."""
-        self._ahead.anchor(q)
-        self._ticks = [self._ahead.motion]
+        self._worker.anchor(q)
+        self._take(self._worker.motion, stopping=True)
 
-    def follow(self, references: Sequence[Setpoint], elapsed: float) -> StreamResult:
-        """The trajectory through ``references``, one per period; ``elapsed`` seconds since the last command's start.
-
-        It begins with the motion under way, so a controller that interpolates from its *desired* state goes on
-        smoothly. Where a limit keeps the joints from following, it comes to rest early and ``limited_by`` says why.
-        """
-        points: list[TrajectoryPoint] = []
-        passed, reason = self._go_back_to(elapsed), ""
-        self._ticks = []
-        for number, reference in enumerate(references):
-            result = self._ahead.stream(reference, passed)
-            reason, passed = result.limited_by, self._period
-            self._ticks.append(self._ahead.motion)
-            if reason:
-                return self._ended(points, result, number, reason)
-            first = result.points[0]
-            time = (number + 1) * self._period
-            points.append(TrajectoryPoint(time, first.positions, first.velocities))
-        result = self._ahead.stop(passed)
-        self._ticks.append(self._ahead.motion)
-        return self._ended(points, result, len(points), reason)
+    def stream(self, reference: Setpoint, elapsed: float) -> StreamResult:
+        """Work on the next trajectory, if the chunk is another, and give it out once when it is due."""
+        if not reference.finite:
+            return self._stopped(elapsed, "reference is not finite")
+        self._pass(elapsed)
+        if self._plan is None and self._planned_for != self._horizon.chunks_followed:
+            self._begin(reference)
+        return self._result(fresh=self._work(), reason=self._reason)
 
     def stop(self, elapsed: float) -> StreamResult:
-        """A short trajectory that ends at rest, to replace the one under way."""
-        result = self._ahead.stop(self._go_back_to(elapsed))
-        self._ticks = [self._ahead.motion]
+        """A short trajectory that ends at rest, once, to replace the one under way."""
+        return self._stopped(elapsed, "")
+
+    def let_go(self, q: Array, elapsed: float) -> StreamResult:
+        """Go slowly to ``q`` (n,) [rad], in one short trajectory per call."""
+        self._pass(elapsed)
+        self._worker.resume(self._seen(self._since))
+        result = self._worker.let_go(q, 0.0)
+        self._take(self._worker.motion, stopping=result.at_rest)
         return result
 
-    def _go_back_to(self, elapsed: float) -> float:
-        """Return to what is under way ``elapsed`` seconds after the last command's start; the rest of that tick [s]."""
-        if not self._ticks:
+    def _pass(self, elapsed: float) -> None:
+        if not self._motions:
             raise RuntimeError("the back-end has no joint positions to start from; anchor it first")
-        tick = min(int(elapsed / self._period + 1e-6), len(self._ticks) - 1)
-        self._ahead.resume(self._ticks[tick])
-        return max(elapsed - tick * self._period, 0.0)
+        self._since += elapsed
 
-    def _ended(
-        self, points: list[TrajectoryPoint], tail: StreamResult, ticks: int, reason: str
-    ) -> StreamResult:
-        """``points``, and the way to rest from the given tick on."""
-        start = ticks * self._period
-        rest = [TrajectoryPoint(start + p.time_from_start, p.positions, p.velocities) for p in tail.points]
-        return StreamResult((*points, *rest), tail.reached, tail.at_rest and not points, reason)
+    def _take(self, *motions: GuardedMotion, since: float = 0.0, stopping: bool = False) -> None:
+        """These are under way from now on."""
+        self._motions, self._since, self._stopping = list(motions), since, stopping
+        self._plan, self._reason = None, ""
+        if stopping:
+            self._planned_for = None  # should it go on with the same chunk, that is planned anew
+
+    def _begin(self, reference: Setpoint) -> None:
+        """Plan along the reference, but for what will have passed when the plan is ready."""
+        ahead = [reference, *self._horizon.ahead()]
+        lead = ceil(len(ahead) / PER_CALL)
+        self._planned_for = self._horizon.chunks_followed
+        self._plan = Plan(self._since + lead * self._period, deque(ahead[lead:] or ahead[-1:]))
+        self._plan.motions.append(self._seen(self._plan.begins))
+
+    def _work(self) -> bool:
+        """Continue the plan; True when it has become the trajectory under way."""
+        plan = self._plan
+        if plan is None:
+            return False
+        self._worker.resume(plan.motions[-1])
+        for _ in range(min(PER_CALL, len(plan.references))):
+            # motions[0] is what the plan starts from; the first of its own begins at the same moment.
+            first = len(plan.motions) == 1
+            result = self._worker.stream(plan.references.popleft(), 0.0 if first else self._period)
+            plan.motions.append(self._worker.motion)
+            plan.reason = plan.reason or result.limited_by
+        late = self._since - plan.begins
+        if plan.references or late < -0.5 * self._period:
+            return False
+        if late > 0.5 * self._period:  # the arm has left the state that the plan starts from
+            self._plan, self._planned_for = None, None
+            return False
+        self._worker.stop(self._period)
+        reason = plan.reason
+        self._take(*plan.motions[1:], self._worker.motion, since=late)
+        self._reason = reason
+        return True
+
+    def _stopped(self, elapsed: float, reason: str) -> StreamResult:
+        self._pass(elapsed)
+        moving = not self._stopping
+        if moving:
+            self._take(self._seen(self._since), stopping=True)
+        self._plan, self._planned_for = None, None
+        return self._result(fresh=moving, reason=reason)
+
+    def _seen(self, time: float) -> GuardedMotion:
+        """What is commanded ``time`` seconds after the trajectory began, with the way to rest from there."""
+        tick = min(int(time / self._period + 1e-6), len(self._motions) - 1)
+        return self._motions[tick].advanced(max(time - tick * self._period, 0.0))
+
+    def _result(self, fresh: bool, reason: str) -> StreamResult:
+        coming = self._seen(self._since + self._period).at(0.0)
+        reached = Setpoint(*self._model.motion(coming.q, coming.dq))
+        last = len(self._motions) - 1
+        at_rest = self._since >= last * self._period and self._seen(self._since).at_rest
+        points = self._points() if fresh else (TrajectoryPoint(self._period, coming.q, coming.dq),)
+        return StreamResult(points, reached, at_rest, reason, fresh)
+
+    def _points(self) -> tuple[TrajectoryPoint, ...]:
+        """The trajectory under way, from now on."""
+        *way, end = self._motions
+        knots = [(k * self._period - self._since, motion.at(0.0)) for k, motion in enumerate((*way, end))]
+        points = [TrajectoryPoint(time, state.q, state.dq) for time, state in knots if time > APART]
+        start = len(way) * self._period - self._since
+        rest = [
+            TrajectoryPoint(start + p.time_from_start, p.positions, p.velocities)
+            for p in end.points(self._period)
+        ]
+        return (*points, *rest)

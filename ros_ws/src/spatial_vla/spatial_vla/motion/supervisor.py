@@ -44,6 +44,11 @@ class Supervisor:
         return "; ".join(self._causes) or (self._last_cause if self._holding else "")
 
     @property
+    def obstacle(self) -> str:
+        """What is in the way of motion at this moment, a stop that is only just ending not counted."""
+        return self._fault or "; ".join(self._causes)
+
+    @property
     def armed(self) -> bool:
         """True between arming and disarming, faults included."""
         return self._armed

@@ -10,18 +10,16 @@ from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ..motion import BackendUnavailable, ControllerStatus, MotionState, Verdict
+from ..motion import ControllerStatus, MotionState, Verdict
 from ..motion.rehearsal import Rehearsal
-from ..motion.selection import choose_backend
-from ..motion.servo import ServoBackend
 from . import qos
+from .backends import NodeBackends
 from .conversions import chunk_from_message
 from .liveliness import LivelinessWatch
 from .motion_messages import JointStateReader, arm_trajectory, finger_trajectory, motion_status
 from .motion_parameters import PARAMETERS, controller_from
 from .operator_inputs import OperatorInputs
 from .run import main_of
-from .servo_port import ServoNodePort
 from .spatial_node import SpatialNode
 
 STATUS_PERIOD_NS = 50_000_000
@@ -43,7 +41,7 @@ class MotionNode(SpatialNode):
     def setup(self) -> None:
         """Build the controller and connect it."""
         self._controller = controller_from(self.value)
-        self._choose_backend()
+        self._backends = NodeBackends(self, self._controller)
         self._joints = self._controller.limits.joints.names
         self._reader = JointStateReader(self._joints)
         self._wants_arming = self.value("arm_on_start")
@@ -68,28 +66,12 @@ class MotionNode(SpatialNode):
         ):
             self.own(lambda service=service: self.destroy_service(service))
         self._watch_nodes()
-        self._operator = OperatorInputs(self, self._controller, lambda: self._written or self._arm.topic_name)
+        self._operator = OperatorInputs(self, self._controller, self._written_topic)
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
 
-    def _choose_backend(self) -> None:
-        """Decide once, before arming is possible, and say why."""
-        self._written: str | None = None
-        servo = self._no_dry_servo if self.value("dry_run") else self._servo_backend
-        choice = choose_backend(self.value("backend"), {"servo": servo, "embedded": lambda: None})
-        if choice.backend is not None:
-            self._controller.use(choice.backend)
-        self.get_logger().info(f"back-end {choice.name}: {choice.reason}")
-
-    def _no_dry_servo(self) -> ServoBackend:
-        raise BackendUnavailable("Servo moves the arm itself, so it cannot rehearse; set dry_run to false")
-
-    def _servo_backend(self) -> ServoBackend:
-        c = self._controller
-        port = ServoNodePort(self, self.value("servo_node"), self.value("base_frame"))
-        self.own(port.close)
-        port.start(c.limits)
-        self._written = port.topic
-        return ServoBackend(c.model, c.limits, c.period, port, lambda: c.latest_reading)
+    def _written_topic(self) -> str:
+        """What the arm listens to."""
+        return self._backends.topic or self._arm.topic_name
 
     def start(self) -> None:
         """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
@@ -98,6 +80,8 @@ class MotionNode(SpatialNode):
     def stop(self) -> None:
         """Disarm. The last command brings the arm to rest."""
         self._controller.disarm()
+        if self._backends.moves is not None:
+            self._backends.moves.stop()
         self.destroy_timer(self._timer)
 
     def _watch_nodes(self) -> None:
@@ -139,7 +123,7 @@ class MotionNode(SpatialNode):
         if self._imagined is not None:
             self._imagined.follow(command)
         if command is not None:
-            if command.points:  # a back-end may send by itself
+            if command.points and command.fresh:  # a back-end may send by itself, or have sent before
                 self._arm.publish(arm_trajectory(self._joints, command.points))
             if command.gripper is not None:
                 joint, period = self.value("finger_joint"), self._controller.period
@@ -177,8 +161,9 @@ class MotionNode(SpatialNode):
         if reading is None:
             return Verdict(False, "no joint state received yet on 'joint_states'")
         if others := self._operator.other_writers():
-            topic = self._written or self._arm.topic_name
-            return Verdict(False, f"{others} also publish on {topic}; stop them first")
+            return Verdict(False, f"{others} also publish on {self._written_topic()}; stop them first")
+        if self._backends.moves is not None and self._backends.moves.under_way:
+            return Verdict(False, "a planned move is under way")
         return self._controller.arm(reading.q, now_ns)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -38,8 +38,10 @@ PARAMETERS = (
     P(
         "backend",
         "auto",
-        "What moves the joints: auto, servo (MoveIt Servo) or embedded (this package alone).",
+        "What moves the joints: auto, servo (MoveIt Servo), embedded (this package alone), jtc_ik (the same, one "
+        "trajectory per chunk) or plan (embedded, and MoveIt for ~/go_home).",
     ),
+    P("home", [0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785], "Where ~/go_home leads (with backend plan) [rad]."),
     P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
@@ -140,6 +142,12 @@ def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
     )
 
 
+def model_from(value: Callable[[str], Any]) -> RobotModel:
+    """Kinematics of the arm. Raises ValueError if the URDF lacks a joint or frame."""
+    urdf = value("robot_description") or robot(value("robot")).urdf()
+    return RobotModel(urdf, list(value("joints")), value("base_frame"), value("tcp_frame"))
+
+
 def controller_from(value: Callable[[str], Any]) -> MotionController:
     """The motion core that the parameters, read by ``value(name)``, describe.
 
@@ -164,5 +172,4 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         fault_after=value("fault_after"),
         freezes_allowed=value("freezes_allowed"),
     )
-    model = RobotModel(urdf, list(value("joints")), value("base_frame"), value("tcp_frame"))
-    return MotionController(model, limits_from(value, urdf), 1.0 / value("rate"), settings)
+    return MotionController(model_from(value), limits_from(value, urdf), 1.0 / value("rate"), settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -64,8 +64,8 @@ class MoveItSession:
         self._moveit.get_trajectory_execution_manager().stop_execution()
 
 
-def real_session(group: str) -> MoveItSession:
-    """A session with the installed moveit_py. Raises BackendUnavailable where it is missing."""
+def real_session(group: str, configuration: Mapping[str, Any]) -> MoveItSession:
+    """A session with the installed moveit_py and these parameters. Raises BackendUnavailable where it is missing."""
     try:
         from moveit.core.robot_state import RobotState
         from moveit.planning import MoveItPy, PlanRequestParameters
@@ -73,15 +73,20 @@ def real_session(group: str) -> MoveItSession:
         raise BackendUnavailable(
             f"moveit_py is not installed ({error}); on a full ROS 2: apt install ros-$ROS_DISTRO-moveit-py"
         ) from error
-    moveit = MoveItPy(node_name="spatial_vla_planner")
+    moveit = MoveItPy(node_name="spatial_vla_planner", config_dict=dict(configuration))
     return MoveItSession(moveit, PlanRequestParameters(moveit, ""), RobotState, group)
 
 
 class MoveItProcess:
     """A planner in a child process. One request at a time; :meth:`stop` from any thread, at any time."""
 
-    def __init__(self, group: str, session: Callable[[str], Any] = real_session) -> None:
-        """Start the process; ``session`` is made there, by ``session(group)``.
+    def __init__(
+        self,
+        group: str,
+        configuration: Mapping[str, Any],
+        session: Callable[[str, Mapping[str, Any]], Any] = real_session,
+    ) -> None:
+        """Start the process; the session is made there, by ``session(group, configuration)``.
 
         Raises:
             BackendUnavailable: with the child's own words if the session cannot be made.
@@ -90,7 +95,7 @@ class MoveItProcess:
         self._requests, theirs = context.Pipe()
         self._stops, their_stops = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, their_stops, group, session), daemon=True
+            target=_serve, args=(theirs, their_stops, group, configuration, session), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -145,10 +150,16 @@ class MoveItProcess:
         return answer
 
 
-def _serve(requests: Connection, stops: Connection, group: str, session: Callable[[str], Any]) -> None:
+def _serve(
+    requests: Connection,
+    stops: Connection,
+    group: str,
+    configuration: Mapping[str, Any],
+    session: Callable[[str, Mapping[str, Any]], Any],
+) -> None:
     """The child: answer requests until the pipe closes."""
     try:
-        planner = session(group)
+        planner = session(group, configuration)
     except Exception as error:
         requests.send((False, str(error)))
         return

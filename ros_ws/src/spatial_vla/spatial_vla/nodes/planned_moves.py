@@ -1,0 +1,124 @@
+"""Planned moves: ``~/go_home``, while the arm is disarmed, so that two never command it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from ..motion import BackendUnavailable, MotionController, MotionState, Verdict
+from ..motion.planning import PlanBackend, PlanRefused
+from .spatial_node import SpatialNode
+
+Array = NDArray[np.float64]
+#: How often it is looked whether the move may go on, and whether it is over [s].
+LOOK = 0.02
+
+
+class PlannedMoves:
+    """Plans and moves in a thread of its own; whatever forbids motion stops the move."""
+
+    def __init__(
+        self, node: SpatialNode, controller: MotionController, backend: PlanBackend, home: tuple[float, ...]
+    ) -> None:
+        """``home``: joint positions [rad] that ``~/go_home`` leads to. Raises ValueError for another number of them."""
+        joints = controller.limits.joints.names
+        if len(home) != len(joints):
+            raise ValueError(
+                f"parameter 'home' has {len(home)} positions; {len(joints)} joints need one each"
+            )
+        self._node, self._controller, self._backend = node, controller, backend
+        self._home = np.array(home, dtype=np.float64)
+        self._thread: threading.Thread | None = None
+        self._outcome = Verdict(False)
+        self._forbidden = ""
+        self._told: Future | None = None
+        answer: Any = self._on_go_home  # rclpy awaits coroutines; its annotation does not say so
+        # A callback that is awaited holds up its group until it returns, so it has one of its own.
+        alone = MutuallyExclusiveCallbackGroup()
+        service = node.create_service(Trigger, "~/go_home", answer, callback_group=alone)
+        node.own(lambda: node.destroy_service(service))
+        node.own(self.stop)
+        node.every(LOOK, self._look)
+
+    @property
+    def under_way(self) -> bool:
+        """True from the request to the end of the move."""
+        return self._thread is not None
+
+    def stop(self) -> None:
+        """Bring the arm to rest."""
+        if self.under_way:
+            self._backend.stop()
+
+    def _obstacle(self) -> str:
+        """Why no planned move may go on; empty when it may."""
+        reading, now_ns = self._controller.latest_reading, self._node.now_ns()
+        oldest = self._controller.settings.joint_state_timeout
+        if reading is None or abs(now_ns - reading.stamp_ns) * 1e-9 > oldest:
+            return "joint states are stale"
+        return self._controller.obstacle
+
+    def _begin(self) -> Verdict:
+        if self.under_way:
+            return Verdict(False, "a planned move is under way")
+        status = self._controller.status()
+        if status.state is not MotionState.DISARMED or not status.at_rest:
+            return Verdict(
+                False, "the arm is armed or moves; disarm it first: motion_node commands it meanwhile"
+            )
+        if obstacle := self._obstacle():
+            return Verdict(False, obstacle)
+        self._forbidden = ""
+        self._thread = threading.Thread(target=self._move, name="planned move", daemon=True)
+        self._thread.start()
+        return Verdict(True)
+
+    def _move(self) -> None:
+        """Plan, check, move: in the thread."""
+        try:
+            plan = self._backend.plan_to(self._home, self._measured())
+            if self._forbidden:
+                self._outcome = Verdict(False, self._forbidden)
+                return
+            arrived = self._backend.execute(plan, self._measured())
+            self._outcome = Verdict(arrived, "" if arrived else self._forbidden or "MoveIt did not arrive")
+        except (PlanRefused, BackendUnavailable) as error:
+            self._outcome = Verdict(False, str(error))
+        except Exception as error:  # it must be heard of, whatever it is: nobody waits for this thread
+            self._outcome = Verdict(False, f"internal error: {type(error).__name__}: {error}")
+
+    def _measured(self) -> Array:
+        reading = self._controller.latest_reading
+        assert reading is not None  # _begin has seen one
+        return reading.q
+
+    def _look(self) -> None:
+        """Stop a move that may not go on; answer for one that is over."""
+        if self._thread is None:
+            return
+        if (obstacle := self._obstacle()) and not self._forbidden:
+            self._forbidden = obstacle
+            self._node.refuse("planned_moves_stopped", f"planned move stopped: {obstacle}")
+        if self._forbidden:
+            self._backend.stop()  # again and again: it may have been between plan and motion
+        if self._thread.is_alive():
+            return
+        self._thread = None
+        if not self._outcome:
+            self._node.refuse("planned_moves_failed", f"no move home: {self._outcome.reason}")
+        if self._told is not None:
+            self._told.set_result(self._outcome)
+
+    async def _on_go_home(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        outcome = self._begin()
+        if outcome:
+            self._told = Future(executor=self._node.executor)
+            outcome = cast(Verdict, await self._told)
+        response.success, response.message = bool(outcome), outcome.reason
+        return response

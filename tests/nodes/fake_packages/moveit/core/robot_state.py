@@ -1,0 +1,5 @@
+"""See the package."""
+
+from fake_moveit import FakeState as RobotState
+
+__all__ = ["RobotState"]
