@@ -54,6 +54,7 @@ class MotionSettings:
         fault_after: a freeze that lasts this long becomes a fault [s].
         freezes_allowed: one more than this many freezes within ten seconds is a fault, too.
         late_tick: time between two steps of a moving arm after which it starts anew, at rest [s].
+        real_time_chunking: a new chunk goes over from the one under way instead of replacing it.
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
@@ -62,6 +63,7 @@ class MotionSettings:
     fault_after: float = 1.0
     freezes_allowed: int = 3
     late_tick: float = 0.05
+    real_time_chunking: bool = False
 
 
 class MotionController:
@@ -81,7 +83,7 @@ class MotionController:
         self._model, self._backend = model, backend
         self._period_ns = round(period * 1e9)
         self._gate = ActionGate(self.settings.gate)
-        self._reference = ReferenceGenerator(limits.cartesian)
+        self._reference = ReferenceGenerator(limits.cartesian, self.settings.real_time_chunking)
         self._safety = SafetyFilter(limits.cartesian, limits.workspace)
         self._supervisor = Supervisor()
         self._measurement = ArmMeasurement(limits)

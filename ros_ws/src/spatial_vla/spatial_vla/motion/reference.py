@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..actions import ActionChunk
 from ..actions.chunk import NANOSECONDS
 from ..geometry import SE3
+from .continuity import continued
 from .history import PoseHistory, Setpoint
 from .limits import CartesianLimits
 from .path import ChunkPath, hermite, left_jacobian, left_jacobian_inverse
@@ -32,7 +33,9 @@ FADING_SHARE = 0.5
 class ReferenceGenerator:
     """Follows the newest chunk. Feed back what was really commanded with :meth:`record`."""
 
-    def __init__(self, limits: CartesianLimits) -> None:
+    def __init__(self, limits: CartesianLimits, continuous: bool = False) -> None:
+        """``continuous``: a new chunk goes over from the one under way (:mod:`.continuity`), or else replaces it."""
+        self._continuous = continuous
         acceleration = [limits.acceleration] * 3 + [limits.angular_acceleration] * 3
         self._fading = FADING_SHARE * np.array(acceleration)
         self._history = PoseHistory()
@@ -72,6 +75,8 @@ class ReferenceGenerator:
         if skipped >= chunk.steps:
             return chunk.steps
         current = self._history.at(now_ns)
+        if self._continuous and self._chunk is not None:
+            chunk = continued(self._chunk, chunk, now_ns)
         if chunk.is_zero_motion:
             path = resting_path(current, chunk, now_ns)
         else:

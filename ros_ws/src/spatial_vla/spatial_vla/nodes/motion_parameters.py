@@ -83,6 +83,7 @@ PARAMETERS = (
     P("max_step_translation", 0.06, "Longest translation of one step of a chunk [m].", 0.001, 0.5),
     P("max_step_rotation", 0.35, "Largest rotation of one step of a chunk [rad].", 0.001, 1.5),
     P("over_limit", "clamp", "Steps beyond that are shortened (clamp), or their chunk refused (reject)."),
+    P("real_time_chunking", False, "A new chunk goes over from the one under way instead of replacing it."),
     P("joint_state_timeout", 0.1, "Oldest joint state to move on [s].", 0.02, 1.0),
     P("hold_distance", 0.03, "Distance from the reference at which the arm freezes [m].", 0.005, 0.2),
     P("hold_angle", 0.2, "Angle from the reference at which the arm freezes [rad].", 0.02, 1.0),
@@ -171,5 +172,6 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         hold_error=(value("hold_distance"), value("hold_angle")),
         fault_after=value("fault_after"),
         freezes_allowed=value("freezes_allowed"),
+        real_time_chunking=value("real_time_chunking"),
     )
     return MotionController(model_from(value), limits_from(value, urdf), 1.0 / value("rate"), settings)
