@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,8 @@ import torch
 import tyro
 from checkpoints import Shape, read_checkpoint
 from floors import Floor, floor_of, measured_rates
-from observations import RecordedFrames, seeded, torch_session
+from observations import Chain, RecordedFrames, seeded, torch_session
+from parity import Comparable
 from quantise import quantise
 from spatial_models.session import TorchSession
 from spatial_models.spa import (
@@ -100,7 +101,22 @@ def candidates(
     return found
 
 
-def measure(sessions: dict[str, Session], inputs: list[dict[str, np.ndarray]], args: Args) -> dict[str, Any]:
+def in_a_row(opened: dict[str, dict[str, Session]]) -> dict[str, Chain]:
+    """Encoder and decoder on the same kind of session."""
+    return {kind: Chain(session, opened["decoder"][kind]) for kind, session in opened["encoder"].items()}
+
+
+def whole_inputs(stages: dict[str, Stage], frames: RecordedFrames | None) -> list[dict[str, np.ndarray]]:
+    """What encoder and decoder together need."""
+    if frames:
+        return list(frames.whole(8, 1))
+    pairs = zip(seeded(stages["encoder"], 8), seeded(stages["decoder"], 8), strict=True)
+    return [{**image, **{k: v for k, v in rest.items() if k != "features"}} for image, rest in pairs]
+
+
+def measure(
+    sessions: Mapping[str, Comparable], inputs: list[dict[str, np.ndarray]], args: Args
+) -> dict[str, Any]:
     """Latency and distance from PyTorch of each session; they take turns."""
     taken: dict[str, list[float]] = {name: [] for name in sessions}
     dots: dict[str, np.ndarray] = {name: np.zeros(3) for name in sessions}
@@ -183,16 +199,22 @@ def main(args: Args) -> None:
         frames = None
         if args.int8 is not None and checkpoint is not None:
             frames = RecordedFrames(args.int8, checkpoint, stages)
-        for name, stage in stages.items():
-            with TemporaryDirectory() as folder:
-                sessions = candidates(name, stage, Path(folder), args, frames)
+        with TemporaryDirectory() as folder:
+            opened = {
+                name: candidates(name, stage, Path(folder), args, frames) for name, stage in stages.items()
+            }
+            for name, stage in stages.items():
                 inputs = list(frames.take(name, 8, 1) if frames else seeded(stage, 8))
-                rows = measure(sessions, inputs, args)
+                rows = measure(opened[name], inputs, args)
                 floor = floor_of(stage, Path(folder) / f"{name}.onnx")
-            if args.cuda:
-                rows |= on_cuda(stage, args.runs)
-            found[f"{model} {name}"] = {"floor": asdict(floor), "sessions": rows}
-            print_rows(f"{model} {name}", rows, floor, rates)
+                if args.cuda:
+                    rows |= on_cuda(stage, args.runs)
+                found[f"{model} {name}"] = {"floor": asdict(floor), "sessions": rows}
+                print_rows(f"{model} {name}", rows, floor, rates)
+            if {"encoder", "decoder"} <= set(stages):
+                rows = measure(in_a_row(opened), whole_inputs(stages, frames), args)
+                found[f"{model} image to tokens"] = {"sessions": rows}
+                print_rows(f"{model} image to tokens", rows, None, rates)
     where = {**device(), "threads": args.threads, "gflops_fp32": rates[0], "gb_per_s": rates[1]}
     configuration = {
         k: str(v) if isinstance(v, Path) else v for k, v in asdict(args).items() if k != "output"
@@ -203,12 +225,12 @@ def main(args: Args) -> None:
     args.output.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def print_rows(title: str, rows: dict[str, Any], floor: Floor, rates: tuple[float, float]) -> None:
-    """A table of one stage."""
-    least = floor.milliseconds(*rates)
-    print(
-        f"\n{title}: {floor.gflop:.2f} GFLOP, {floor.megabytes:.0f} MB; floor in single precision {least:.1f} ms"
-    )
+def print_rows(title: str, rows: dict[str, Any], floor: Floor | None, rates: tuple[float, float]) -> None:
+    """A table of one stage, or of several in a row."""
+    print(f"\n{title}")
+    if floor:
+        least = floor.milliseconds(*rates)
+        print(f"{floor.gflop:.2f} GFLOP, {floor.megabytes:.0f} MB; floor in single precision {least:.1f} ms")
     print(f"{'session':<24}{'median ms':>11}{'p99 ms':>9}{'best ms':>9}{'x torch':>9}{'1 - cosine':>12}")
     for name, row in rows.items():
         times, cosine = row.get("times_torch", float("nan")), 1 - row.get("cosine", float("nan"))
