@@ -4,8 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spatial_vla.calibration.files import read_camera_info, read_static_transform
+from spatial_vla.calibration.files import (
+    StaticTransform,
+    read_camera_info,
+    read_static_transform,
+    write_static_transform,
+)
 from spatial_vla.cli import main
+from spatial_vla.geometry import SE3
 
 EXAMPLE = Path(__file__).parents[2] / "calibration" / "example"
 
@@ -45,3 +51,18 @@ def test_help_teaches(capsys):
     assert calibrate("hand-eye", "--help") == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "the robot at rest each time" in text and "base_from_gripper" in text
+
+
+def test_a_calibration_is_verified_and_a_camera_that_was_moved_is_refused(tmp_path, capsys):
+    pose, info = tmp_path / "pose.yaml", EXAMPLE / "true_camera_info.yaml"
+    files = ("--samples", EXAMPLE / "samples.yaml", "--camera", info)
+    board = ("--board", EXAMPLE / "board.yaml", "--output", pose, "--setup", "eye-in-hand")
+    assert calibrate("hand-eye", *files, *board) == 0
+    assert calibrate("verify", *files, "--pose", pose) == 0
+    assert "median of 16" in capsys.readouterr().out
+    good = read_static_transform(pose)
+    moved = SE3(good.pose.rotation, good.pose.translation + np.array([0.0, 0.012, 0.0]))
+    write_static_transform(pose, StaticTransform(good.parent, good.child, moved, good.figures))
+    assert calibrate("verify", *files, "--pose", pose) == 1
+    said = capsys.readouterr()
+    assert "calibrate again" in said.err and "12." in said.out

@@ -18,6 +18,7 @@ NODES = (
     "visualizer_node",
     "recorder_node",
     "spatial_question_node",
+    "calibration_monitor_node",
     "robot_state_publisher",
 )
 MESSAGES = (

@@ -36,6 +36,9 @@ class BringupArguments:
     use_robot_state_pub: Annotated[bool, Doc("Publish the robot's transforms from /joint_states.")] = True
     visualize: Annotated[bool, Doc("Publish feature maps, clouds, grids and paths for display.")] = True
     questions: Annotated[bool, Doc("Answer questions about where things are (ask_spatial).")] = True
+    board_pose: Annotated[
+        str, Doc("YAML of a calibration board that is watched for drift; empty: none is.")
+    ] = ""
     rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
 
     record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""

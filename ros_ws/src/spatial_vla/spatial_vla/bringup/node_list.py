@@ -103,6 +103,7 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
         node(
             "motion_node",
             arm_on_start=arguments.sim,
+            teleports=arguments.sim,
             # On a real robot nothing moves until somebody says dry_run:=false and holds the deadman switch.
             dry_run=arguments.dry_run == "true" or (arguments.dry_run == "auto" and real),
             require_deadman=real,
@@ -114,6 +115,12 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             condition=arguments.questions,
             required=False,
             source="simulator" if arguments.sim else "detections",
+        ),
+        node(
+            "calibration_monitor_node",
+            condition=bool(arguments.board_pose),
+            required=False,
+            board_pose=str(Path(arguments.board_pose).expanduser().resolve()) if arguments.board_pose else "",
         ),
         node("visualizer_node", condition=arguments.visualize, required=False),
         _recorder(arguments, files),

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from ..geometry import SE3
 from .board import Board, Corners
 from .camera import CalibratedCamera, board_pose
+from .drift import Drift, DriftMonitor
 from .errors import CalibrationError
-from .files import pose_from, pose_table, read_yaml, write_yaml
+from .files import StaticTransform, pose_from, pose_table, read_yaml, write_yaml
 from .hand_eye import Sample
 
+FEWEST_TO_VERIFY = 3
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -119,3 +121,45 @@ def samples_from(
         )
     samples = [Sample(path.name, poses[path], board_pose(corners, camera)) for path, corners in found]
     return samples, missed
+
+
+def verify(
+    samples: Path,
+    camera: CalibratedCamera,
+    pose: StaticTransform,
+    known: StaticTransform,
+    tolerance: tuple[float, float],
+) -> tuple[list[tuple[str, Drift]], Drift]:
+    """How far the board is seen from where it should be: in each sample, and the median of all.
+
+    Args:
+        pose: of the camera, in the gripper or in the base. known: of the board, in the other of the two.
+        tolerance: (m, rad).
+
+    Raises:
+        CalibrationError: no board in fewer than three images, or files that do not belong together.
+    """
+    if not isinstance(known.figures.get("board"), dict):
+        raise CalibrationError(f"the pose of {known.child} does not say what the board is (quality: board:)")
+    board = Board.from_dict(known.figures["board"])
+    taken, missed = samples_from(read_captures(samples), board, camera)
+    if len(taken) < FEWEST_TO_VERIFY:
+        raise CalibrationError(
+            f"the board is in {len(taken)} images, not in {[path.name for path in missed]}; at least "
+            f"{FEWEST_TO_VERIFY} are needed"
+        )
+    setup = pose.figures.get("setup")
+    if setup not in ("eye-in-hand", "eye-to-hand"):
+        raise CalibrationError(f"the pose of {pose.child} does not say how it is mounted (quality: setup:)")
+    rows: list[tuple[str, Drift]] = []
+    together = DriftMonitor(board, known.pose, tolerance, len(taken))
+    drift: Drift | None = None
+    for sample in taken:
+        gripper = sample.base_from_gripper
+        moving = gripper if setup == "eye-in-hand" else gripper.inverse()
+        one = DriftMonitor(board, known.pose, tolerance, 1).observe(moving @ pose.pose, sample.view)
+        drift = together.observe(moving @ pose.pose, sample.view)
+        assert one is not None
+        rows.append((sample.name, one))
+    assert drift is not None
+    return rows, drift

@@ -163,8 +163,54 @@ class HandEye:
         write_static_transform(self.output, transform)
         other = self.output.with_suffix(".calib")
         write_easy_handeye(other, self.output.stem, transform, self.base_frame, self.gripper_frame)
-        print(f"wrote {self.output} and {other} (easy_handeye2)")
+        # Where the board is, for `calibrate verify` and the monitor.
+        holder = self.base_frame if self.setup == "eye-in-hand" else self.gripper_frame
+        where = self.output.with_name(f"{self.output.stem}_board.yaml")
+        known = StaticTransform(holder, "calibration_board", report.board, {"board": board.to_dict()})
+        write_static_transform(where, known)
+        print(f"wrote {self.output}, {where} (the board) and {other} (easy_handeye2)")
         print(f"URDF: {transform.urdf_origin()}\n{transform.publisher_command()}")
+
+
+@dataclass
+class Verify:
+    """Is a calibration still true? Look at the board again, and compare with where it is known to be.
+
+    Give new samples (in the form of `hand-eye`), the camera's pose and the board's, as `hand-eye` wrote them. For an
+    eye-in-hand camera the board must not have been moved since, for an eye-to-hand one it must be held as it was.
+    """
+
+    samples: Path
+    """samples.yaml: images and robot poses; three or more."""
+
+    camera: Path
+    """camera_info.yaml of the same camera mode."""
+
+    pose: Path = Path("camera_pose.yaml")
+    """The camera's pose; the board's is in the file of this name with _board."""
+
+    max_distance: float = 5.0
+    """Refuse when the board is farther off than this [mm]."""
+
+    max_angle: float = 0.5
+    """Refuse when the board is turned by more than this [degrees]."""
+
+    def run(self) -> None:
+        """Compare; raises CalibrationError when the tolerance is exceeded."""
+        import numpy as np
+
+        from spatial_vla.calibration.files import read_camera_info, read_static_transform
+        from spatial_vla.calibration.session import verify
+
+        known = read_static_transform(self.pose.with_name(f"{self.pose.stem}_board.yaml"))
+        _, camera = read_camera_info(self.camera)
+        tolerance = (1e-3 * self.max_distance, float(np.radians(self.max_angle)))
+        rows, drift = verify(self.samples, camera, read_static_transform(self.pose), known, tolerance)
+        for name, one in rows:
+            print(f"{name:20s}  {one}")
+        print(f"{'median of ' + str(len(rows)):20s}  {drift}")
+        if drift.exceeded:
+            raise CalibrationError("the board is not where the calibration has it; calibrate again")
 
 
 @dataclass
@@ -195,13 +241,14 @@ Step = (
     Annotated[MakeBoard, tyro.conf.subcommand("board")]
     | Annotated[Intrinsics, tyro.conf.subcommand("intrinsics")]
     | Annotated[HandEye, tyro.conf.subcommand("hand-eye")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Example, tyro.conf.subcommand("example")]
 )
 
 
 @dataclass
 class Calibrate:
-    """Calibrate cameras: make a board, find the intrinsics, find where the camera is. In this order."""
+    """Calibrate cameras: make a board, find the intrinsics, find where the camera is; later, see if it still is."""
 
     step: tyro.conf.OmitSubcommandPrefixes[Step]
 
