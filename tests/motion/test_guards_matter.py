@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spatial_vla.motion import Box, MotionState, Scaling
+from spatial_vla.motion import Box, MotionSettings, MotionState, Scaling
 from spatial_vla.motion.gate import ActionGate, Verdict
 from spatial_vla.motion.guard import OutputGuard
 from spatial_vla.motion.measurement import ArmMeasurement
@@ -11,6 +11,8 @@ from spatial_vla.motion.safety import SafetyFilter
 from spatial_vla.motion.supervisor import Supervisor
 
 from .rig import assert_within_limits, steps
+
+TELEPORTS = MotionSettings(teleports=True)
 
 
 def low_elbow(rig):
@@ -104,11 +106,11 @@ def assert_quiet_since(rig, samples):
 
 
 def test_notice_that_the_arm_was_put_elsewhere(make_rig, monkeypatch):
-    put_elsewhere(make_rig())
+    put_elsewhere(make_rig(settings=TELEPORTS))
     take = ArmMeasurement.take
     monkeypatch.setattr(ArmMeasurement, "take", lambda *arguments: take(*arguments) and "")
     with pytest.raises(AssertionError):
-        put_elsewhere(make_rig())
+        put_elsewhere(make_rig(settings=TELEPORTS))
 
 
 def hold_briefly(rig):

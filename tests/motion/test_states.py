@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spatial_vla.motion import MotionState
+from spatial_vla.motion import MotionSettings, MotionState
 from spatial_vla_sim.joint_path import JointPath
 
 from .rig import HOME, assert_within_limits, steps
@@ -189,8 +189,29 @@ def test_a_freeze_ends_when_the_arm_comes_back(rig):
     assert rig.state is MotionState.IDLE and rig.controller.status().holds == 1
 
 
-def test_a_world_reset_starts_anew_from_where_the_arm_is(rig):
+@pytest.mark.parametrize("ends_after", [30, 60])
+def test_an_arm_that_seems_to_jump_is_not_followed(rig, ends_after):
+    """A driver or an encoder that lies must not become a command: it would be a step of the real arm."""
+    moving(rig)
+    for k in range(60):
+        q, dq = rig.measured()
+        rig.controller.on_joint_state(q + 0.3 if 5 <= k < ends_after else q, dq, rig.now_ns)
+        rig.tick(joint_states=False)
+    assert rig.state is MotionState.FAULT and "jumped" in rig.reason
+    assert_within_limits(rig)
+    assert rig.speed() == 0.0
+    stopped, _ = rig.measured()
+    for _ in range(300):  # nothing is let go towards where the arm seems to be
+        rig.controller.on_joint_state(stopped + 0.3, np.zeros(7), rig.now_ns)
+        rig.tick(joint_states=False)
+    np.testing.assert_array_equal(rig.measured()[0], stopped)
+
+
+def test_a_world_reset_starts_anew_from_where_the_arm_is(make_rig):
     """The arm is put elsewhere while time goes on: nothing is sent until it is seen at rest there."""
+    rig = make_rig(settings=MotionSettings(teleports=True))
+    rig.arm()
+    rig.tick(2)
     moving(rig)
     elsewhere = HOME + 0.1
     rig.path = rig.path.holding(elsewhere)
@@ -223,7 +244,10 @@ def test_a_loop_that_was_late_starts_anew_at_rest(rig):
     assert_within_limits(rig)
 
 
-def test_a_single_wrong_reading_is_not_started_from(rig):
+def test_a_single_wrong_reading_is_not_started_from(make_rig):
+    rig = make_rig(settings=MotionSettings(teleports=True))
+    rig.arm()
+    rig.tick(2)
     before = rig.measured()[0]
     rig.controller.on_joint_state(before + 0.5, np.zeros(7), rig.now_ns)
     rig.tick(30)

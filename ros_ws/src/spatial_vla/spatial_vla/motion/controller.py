@@ -20,7 +20,7 @@ from .gripper import GripperSwitch
 from .history import Setpoint
 from .horizon import rest_of
 from .limits import MotionLimits
-from .measurement import ArmMeasurement, JointReading, pose_error
+from .measurement import JUMPED, ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
 from .release import Release
 from .robot_model import RobotModel
@@ -53,6 +53,7 @@ class MotionSettings:
         hold_error: distance [m] and angle [rad] between reference and measurement that freeze the arm.
         fault_after: a freeze that lasts this long becomes a fault [s].
         freezes_allowed: one more than this many freezes within ten seconds is a fault, too.
+        teleports: the arm may be put elsewhere, as simulated ones are; of others that is not believed, but a fault.
         late_tick: time between two steps of a moving arm after which it starts anew, at rest [s].
         real_time_chunking: a new chunk goes over from the one under way instead of replacing it.
     """
@@ -62,6 +63,7 @@ class MotionSettings:
     hold_error: tuple[float, float] = (0.03, 0.2)
     fault_after: float = 1.0
     freezes_allowed: int = 3
+    teleports: bool = False
     late_tick: float = 0.05
     real_time_chunking: bool = False
 
@@ -118,9 +120,8 @@ class MotionController:
             return Verdict(False, f"{STALE}: the last is {self._measurement.age(now_ns):.2f} s old")
         q = np.asarray(q, dtype=np.float64)
         if latest is not None and not np.allclose(q, latest.q, rtol=0.0, atol=START_TOLERANCE):
-            return Verdict(
-                False, f"the arm is at {np.round(latest.q, 3).tolist()}, not at {np.round(q, 3).tolist()}"
-            )
+            where, claimed = (np.round(x, 3).tolist() for x in (latest.q, q))
+            return Verdict(False, f"the arm is at {where}, not at {claimed}")
         try:
             self._anchor(q, now_ns)
         except ValueError as error:
@@ -351,7 +352,10 @@ class MotionController:
 
     def _start_anew(self, now_ns: int, reason: str) -> None:
         """The world changed under the arm: send nothing until the measurement is at rest, then start from it."""
-        if self._supervisor.armed:
+        if self._supervisor.armed and reason == JUMPED and not self.settings.teleports:
+            self._supervisor.fault(f"{reason}, as no arm can: the command does not follow them")
+            self._release.end()
+        elif self._supervisor.armed:
             self._supervisor.resume(self._anew_reason)
             self._anew_ns, self._anew_reason = now_ns, f"{reason}; starting again at rest"
             self._supervisor.hold(self._anew_reason)
@@ -363,12 +367,8 @@ class MotionController:
         if self._anew_ns is None:
             return False
         latest = self._measurement.latest
-        steady = now_ns - self._anew_ns >= SETTLING_NS and latest is not None and latest.at_rest
-        if (
-            steady
-            and latest is not None
-            and abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
-        ):
+        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        if now_ns - self._anew_ns >= SETTLING_NS and fresh and latest is not None and latest.at_rest:
             try:
                 self._anchor(latest.q, now_ns)
                 self._supervisor.settled()

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 #: A joint that is this much [rad] farther than its speed and acceleration explain was moved by something else.
 JUMP_SLACK = 0.02
 REST_SPEED = 0.02
+JUMPED = "joint positions jumped"
 #: Joint states older than the newest by less than this [s] were overtaken on the way; by more, the clock was set back.
 REORDERING = 0.2
 
@@ -65,7 +66,7 @@ class ArmMeasurement:
         speed = np.maximum(np.abs(dq), np.abs(previous.dq))
         explained = passed * (speed + passed * self._acceleration)
         if np.any(np.abs(q - previous.q) > explained + JUMP_SLACK):
-            return "joint positions jumped"
+            return JUMPED
         return ""
 
     def forget(self) -> None:

@@ -67,14 +67,14 @@ class Supervisor:
         self._armed = False
 
     def hold(self, cause: str) -> bool:
-        """Stop because of ``cause`` until it is resumed. True if it was not held for that cause already."""
+        """Stop because of ``cause`` until it is resumed. True unless held for it already, or faulted."""
         if cause in self._causes:
             return False
         self._causes[cause] = None
         self._last_cause = cause
         self.holds += self._armed and not self._holding
         self._holding = True
-        return True
+        return not self._fault
 
     def resume(self, cause: str) -> None:
         """``cause`` has cleared; motion is allowed again once :meth:`settled` and no other cause is left."""

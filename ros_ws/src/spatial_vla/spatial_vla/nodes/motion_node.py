@@ -143,6 +143,7 @@ class MotionNode(SpatialNode):
         for name in ("chunks_accepted", "chunks_late", "chunks_clamped", "holds"):
             self.counters[name] = getattr(status, name)
         if changed:
+            self.counters["faults"] += status.state is MotionState.FAULT
             self._said = status.state, status.reason
             sentence = f"{status.state.name}: {status.reason}" if status.reason else status.state.name
             sentence += " (dry run: the arm is only imagined)" if self._imagined is not None else ""

@@ -45,6 +45,11 @@ PARAMETERS = (
     P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
+    P(
+        "teleports",
+        False,
+        "Joint positions may jump, and the arm starts again from there. For simulation only; else that is a fault.",
+    ),
     P("watched_nodes", ["encoder_node", "decoder_node"], "The arm holds unless all of these are alive."),
     P(
         "watched_once_seen",
@@ -172,6 +177,7 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         hold_error=(value("hold_distance"), value("hold_angle")),
         fault_after=value("fault_after"),
         freezes_allowed=value("freezes_allowed"),
+        teleports=value("teleports"),
         real_time_chunking=value("real_time_chunking"),
     )
     return MotionController(model_from(value), limits_from(value, urdf), 1.0 / value("rate"), settings)
