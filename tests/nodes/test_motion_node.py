@@ -197,6 +197,16 @@ def test_bad_chunks_are_counted_and_do_not_move_the_arm(arm, spoil, counter):
     np.testing.assert_allclose(arm.desired()[0], where, atol=1e-3)
 
 
+def test_an_arm_that_runs_out_of_chunks_stops_and_says_so(arm):
+    before = arm.graph.counter("motion_node", "starved")
+    for delta in ((0.0, -0.02), (0.0, 0.0)):  # a policy that wants rest last does not starve the arm
+        arm.send((0.0, 0.02))
+        arm.until(lambda: arm.status.state == MotionStatus.RUNNING, "running")
+        arm.send(delta)
+        arm.reaches(MotionStatus.IDLE)
+        arm.until(lambda: arm.graph.counter("motion_node", "starved") == before + 1, "hunger")
+
+
 def test_disarm_stops_and_a_second_writer_keeps_it_disarmed(arm):
     arm.run((0.0, -0.05))
     assert arm.call(SetBool, "motion_node/arm", SetBool.Request(data=False)).success

@@ -47,6 +47,7 @@ class MotionNode(SpatialNode):
         self._wants_arming = self.value("arm_on_start")
         self._said: tuple[MotionState, str] | None = None
         self._refusal = ""
+        self._wants_motion = False
         self._status_ns = 0
         self._imagined = Rehearsal() if self.value("dry_run") else None
         dry = self._imagined is not None
@@ -108,6 +109,8 @@ class MotionNode(SpatialNode):
         verdict = self._controller.on_chunk(chunk_from_message(message), self.now_ns())
         if not verdict:
             self.refuse("chunks_refused", verdict.reason)
+        else:
+            self._wants_motion = any(message.deltas)
 
     def _on_joint_state(self, message: JointState) -> None:
         reading = self._reader.read(message)
@@ -143,12 +146,19 @@ class MotionNode(SpatialNode):
         for name in ("chunks_accepted", "chunks_late", "chunks_clamped", "holds"):
             self.counters[name] = getattr(status, name)
         if changed:
+            self._look_for_starvation(status)
             self.counters["faults"] += status.state is MotionState.FAULT
             self._said = status.state, status.reason
             sentence = f"{status.state.name}: {status.reason}" if status.reason else status.state.name
             sentence += " (dry run: the arm is only imagined)" if self._imagined is not None else ""
             self.diagnostics.set(LEVELS[status.state], sentence)
             self.get_logger().info(sentence)
+
+    def _look_for_starvation(self, status: ControllerStatus) -> None:
+        """The arm came to rest, and not because the policy wanted it to."""
+        was_running = self._said is not None and self._said[0] is MotionState.RUNNING
+        if was_running and status.state is MotionState.IDLE and self._wants_motion:
+            self.refuse("starved", "no chunk came before the steps of the last were used up: the arm stopped")
 
     def _try_to_arm(self, now_ns: int) -> Verdict:
         verdict = self._arming(now_ns)
