@@ -27,8 +27,9 @@ from .conversions import (
     se3_from_transform,
     stamp_ns,
 )
-from .frame_intake import FrameIntake, transform_at
+from .frame_intake import FrameIntake
 from .images import camera_from_info, depth_from_image
+from .moving_frame import MovingFrame
 from .parameters import NodeParameter
 from .policy_parameters import POLICY, allowed, bundle_folder
 from .policy_report import PolicyReport
@@ -88,6 +89,7 @@ class DecoderNode(SpatialNode):
         self._chunk_id = 0
         self._transforms = TransformSource(self)
         self.own(self._transforms.close)
+        self._tool = MovingFrame(self._transforms, self._base_frame, self._tcp_frame)
         self._chunks = self.publish_on(ActionChunk, "action_chunk", qos.STREAM)
         self._grid = self.publish_on(ActionGrid, "action_grid", qos.LATCHED)
         self._report = PolicyReport(self)
@@ -152,9 +154,7 @@ class DecoderNode(SpatialNode):
             features=features_from_message(message),
             depth=depth,
             camera=camera_from_info(message.camera_info, *depth.shape),
-            base_from_tcp=se3_from_transform(
-                transform_at(self._transforms, self._base_frame, self._tcp_frame, stamp)
-            ),
+            base_from_tcp=self._tool.at(stamp),
             gripper_width=self._gripper_width(stamp),
         )
 

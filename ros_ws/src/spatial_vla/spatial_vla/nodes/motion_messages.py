@@ -76,7 +76,7 @@ class JointStateReader:
         A driver that reports no velocities gets them by differences.
 
         Raises:
-            RefusedInput: if there are not as many positions as names.
+            RefusedInput: if there are not as many positions as names, or one of the arm's is not a number.
         """
         if list(message.name) != self._names:
             names = list(message.name)
@@ -88,6 +88,9 @@ class JointStateReader:
             raise RefusedInput("joint_state_refused", f"joint state has {lengths}")
         now_ns = stamp_ns(message.header.stamp)
         q = np.asarray(message.position)[self._order]
+        if not np.isfinite(q).all():
+            joint = self._joints[int(np.argmin(np.isfinite(q)))]
+            raise RefusedInput("joint_state_refused", f"joint state has no finite position of {joint}")
         if len(message.velocity) == len(self._names):
             dq = np.asarray(message.velocity)[self._order]
         else:
