@@ -39,6 +39,12 @@ MUTATIONS = {
     "filter: speed and acceleration": Mutation(
         "safety", "limited", lambda velocity, *_: velocity, "test_safety_filter.py"
     ),
+    "filter: braking before walls": Mutation(
+        "safety",
+        "SafetyFilter._before_walls",
+        lambda self, position, velocity: velocity,
+        "test_safety_filter.py",
+    ),
     "filter: lead over the joints": Mutation(
         "safety", "SafetyFilter.hold_back", nothing, "test_safety_filter.py"
     ),

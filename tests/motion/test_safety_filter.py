@@ -79,6 +79,24 @@ def test_catching_up_does_not_overshoot():
     np.testing.assert_allclose(now.pose.rotation, target.pose.rotation, atol=1e-6)
 
 
+def test_a_wish_that_rushes_at_a_wall_is_braked_before_it():
+    """Up to the wall the wish is inside the box and near, so nothing but the wall's own law could brake in time."""
+    speed = LIMITS.speed
+    for axis in range(3):
+        for sign, wall in ((1.0, BOX.upper[axis]), (-1.0, BOX.lower[axis])):
+            safety, farthest = make_filter(), -np.inf
+            for k in range(1, 300):
+                position = START.translation.copy()
+                position[axis] += sign * speed * k * DT
+                inside = sign * (wall - position[axis]) > 0.0
+                position[axis] = position[axis] if inside else wall
+                twist = np.zeros(6)
+                twist[axis] = sign * speed  # it wants through
+                now = safety.step(Setpoint(SE3(np.eye(3), position), twist), DT)
+                farthest = max(farthest, sign * (now.pose.translation[axis] - wall))
+            assert farthest < 1e-3, (axis, sign, farthest)
+
+
 def test_a_wish_outside_the_box_leads_to_the_nearest_point_of_the_wall():
     safety = make_filter()
     for _ in range(300):
