@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from spatial_vla.geometry import PinholeCamera
-from spatial_vla.spatial import OrientedBox, RelationTable, SceneObject, SpatialScene, Verdict, floor_surface
+from spatial_vla.spatial import (
+    OrientedBox,
+    RelationTable,
+    SceneObject,
+    SpatialScene,
+    Verdict,
+    compatibility,
+    floor_surface,
+)
+from spatial_vla.spatial.annotate import annotate
+from spatial_vla.spatial.boxes import BoxArray
 from spatial_vla.spatial.cloud import CloudOccupancy
 from spatial_vla.spatial.compatibility import fits
 from spatial_vla.spatial.free_space import BoxOccupancy, ContextRules, free_points, supports
+from spatial_vla.spatial.placement import fits_turned
 from spatial_vla.spatial.visibility import object_views
 from spatial_vla_sim.scene import look_at, sample_scene
 from spatial_vla_sim.spatial_scenes import SimulatedTables, world_scene
@@ -198,6 +209,53 @@ def test_cannot_withstands_a_search():
                 assert place is None, fit
                 cannot += 1
     assert cannot > 20 and found > 20
+
+
+def _rectangle(centre, axes, half):
+    angle = np.rad2deg(np.arctan2(axes[0, 1], axes[0, 0]))
+    return (tuple(100.0 * centre), tuple(200.0 * half), float(angle))
+
+
+def test_turned_rectangles_meet_where_opencv_says_so():
+    rng, count, turns = np.random.default_rng(4), 30, 6
+    obstacles = BoxArray.of(
+        [
+            OrientedBox(
+                rng.uniform(-0.5, 0.5, 3), rng.uniform(0.05, 0.3, 3), Rotation.from_euler("z", a).as_matrix()
+            )
+            for a in rng.uniform(-3.0, 3.0, 3)
+        ]
+    ).footprints
+    surface = floor_surface((-0.6, -0.5), (0.6, 0.5), 0.0)
+    normals, offsets = surface.edges
+    spots, half = rng.uniform(-0.45, 0.45, (count, 2)), rng.uniform(0.02, 0.12, (count, 2))
+    axes = Rotation.from_euler("z", rng.uniform(-3.0, 3.0, (count, 1))).as_matrix()[:, :2, :2].swapaxes(1, 2)
+    edges = np.broadcast_to(normals, (count, *normals.shape)), spots @ normals.T - offsets
+    every = np.ones((count, 3), bool)
+    got = fits_turned(spots, axes, half, turns, obstacles, np.zeros(3), every, edges, np.zeros(count))
+    wanted = np.ones((count, turns), bool)
+    for p in range(count):
+        for t in range(turns):
+            turned = axes[p] @ Rotation.from_euler("z", np.pi * t / turns).as_matrix()[:2, :2].T
+            mine = _rectangle(spots[p], turned, half[p])
+            corners = np.asarray(cv2.boxPoints(mine), np.float64) / 100.0
+            wanted[p, t] = (surface.margin(corners) >= 0.0).all()
+            for theirs in map(_rectangle, obstacles.centre, obstacles.axes, obstacles.half):
+                wanted[p, t] &= cv2.rotatedRectangleIntersection(mine, theirs)[0] == cv2.INTERSECT_NONE
+    np.testing.assert_array_equal(got, wanted)
+    assert 0.2 < wanted.mean() < 0.8
+
+
+def test_answers_do_not_depend_on_how_many_are_looked_for_at_once(monkeypatch):
+    scene, every = TABLES.scene(2), range(8)
+    at_once = fits(scene, every, every)
+    monkeypatch.setattr(compatibility, "_AT_ONCE", 1)
+    assert fits(scene, every, every) == at_once
+
+
+def test_a_picture_of_nothing_has_an_empty_record():
+    record = annotate(replace(TABLES.scene(0), objects=(), surfaces=()))
+    assert not record["objects"] and not record["compatibility"] and not record["context"]
 
 
 def test_out_of_the_picture_is_no_evidence():

@@ -183,23 +183,17 @@ class BoxArray:
         """How deep points (p, 3) are inside each box (p, n) [m]; negative outside."""
         return (self.half - np.abs(self.local(points))).min(axis=-1)
 
-    def entry(self, eye: Array, points: Array) -> tuple[Array, Array]:
-        """Where segments from ``eye`` (3,) to points (p, 3) enter and leave the boxes.
+    def entry(self, eye: Array, points: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Where segments from ``eye`` (3,) to points (p, 3) enter and leave one box each, of index ``rows`` (p,).
 
         Returns:
-            entry, exit (p, n): fraction of the way; a segment misses a box where entry > exit.
+            entry, exit (p,): fraction of the way; a segment misses its box where entry > exit.
         """
-        start = np.einsum("nij,ni->nj", self.rotation, eye - self.centre)
-        ways = (points - eye) @ np.moveaxis(self.rotation, 0, 1).reshape(3, -1)
-        shape = (len(points), len(self))
-        enter, leave = np.full(shape, -np.inf), np.full(shape, np.inf)
-        for k in range(3):
-            way = ways[:, k::3]
-            inverse = 1.0 / np.where(np.abs(way) < _TINY, _TINY, way)
-            middle, reach = -start[:, k] * inverse, self.half[:, k] * np.abs(inverse)
-            np.maximum(enter, middle - reach, out=enter)
-            np.minimum(leave, middle + reach, out=leave)
-        return enter, leave
+        start = np.einsum("nij,ni->nj", self.rotation, eye - self.centre)[rows]
+        way = np.einsum("pij,pi->pj", self.rotation[rows], points - eye)
+        inverse = 1.0 / np.where(np.abs(way) < _TINY, _TINY, way)
+        middle, reach = -start * inverse, self.half[rows] * np.abs(inverse)
+        return (middle - reach).max(axis=1), (middle + reach).min(axis=1)
 
     @cached_property
     def footprints(self) -> Footprints:

@@ -35,6 +35,7 @@ def traits_of(category: str) -> Traits:
     return _traits(normal(category))
 
 
+@cache
 def normal(name: str) -> str:
     """A category as the lists spell it: lower case, no underscores, no number, no full stop."""
     words = name.lower().replace("_", " ").strip(" .").split()

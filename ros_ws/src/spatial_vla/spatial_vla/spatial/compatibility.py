@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .boxes import BoxArray
-from .fit_search import FitRules, Region, Search
+from .fit_region import FitRules, Region
+from .fit_search import Search
 from .free_space import supports
 from .placement import KEYS, placed_margins, placed_seen
 from .scene import SpatialScene
@@ -28,6 +29,8 @@ from .verdict import Frame, Relation, Verdict
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+#: Of a scene with many objects, so many numbers are worked on at once that they stay near the processor.
+_AT_ONCE = 700_000
 
 
 @dataclass(frozen=True)
@@ -93,30 +96,38 @@ def fit_table(
     subjects = [a for a in subjects if scene.boxes.footprints.upright[a]]
     standing = supports(scene)
     references = [b for b in references if standing[b] >= 0]
-    parts: list[tuple[NDArray, ...]] = []
-    if subjects and references:
-        region = Region(scene, references, standing, subjects, rules)
-        parts = [_for_subject(scene, a, region, rules) for a in subjects if len(region.references)]
-    if not parts:
+    region = Region(scene, references, standing, subjects, rules) if subjects and references else None
+    if region is None or not len(region.references):
         none = np.zeros(0, np.intp)
         return FitTable(none, none, none, none.astype(np.int8), np.zeros((0, 3)), np.zeros(0))
-    table = FitTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    return _confirmed(scene, table, standing)
+    each = max(_AT_ONCE // region.margins.size, 1)
+    parts = [
+        _answers(scene, np.array(subjects[start : start + each]), region, rules)
+        for start in range(0, len(subjects), each)
+    ]
+    a, row, key, verdict, node, turn = (np.concatenate(column) for column in zip(*parts, strict=True))
+    place, yaw = region.points[row, node], np.pi * turn / rules.turns
+    table = FitTable(a, region.references[row], key, verdict, place, yaw)
+    shape = (len(scene.objects), *region.near.shape, rules.turns)
+    return _confirmed(scene, table, standing, np.ravel_multi_index((a, row, node, turn), shape))
 
 
-def _for_subject(scene: SpatialScene, a: int, region: Region, rules: FitRules) -> tuple[NDArray, ...]:
-    """Columns of the answers for one thing to be moved, over all references; "can" is not yet confirmed."""
-    search = Search(scene, a, region, rules)
+def _answers(scene: SpatialScene, things: Indices, region: Region, rules: FitRules) -> tuple[NDArray, ...]:
+    """Columns of the answers for some things to be moved, over all references: thing, row of the reference, key,
+    verdict, node and turn; "can" is not yet confirmed.
+    """
+    search = Search(scene, things, region, rules)
     can, node, turn = search.find()
     verdict = can.astype(np.int8) - search.prove(~can)
-    row, key = np.nonzero(search.defined)
-    place = region.points[row, node[row, key]]
-    yaw = np.pi * turn[row, key] / rules.turns
-    return np.full(len(row), a), region.references[row], key, verdict[row, key], place, yaw
+    who, row, key = known = np.nonzero(search.defined)
+    return things[who], row, key, verdict[known], node[known], turn[known]
 
 
-def _confirmed(scene: SpatialScene, table: FitTable, standing: Indices) -> FitTable:
-    """Keep "can" only where the relation holds for the box put there and its ground is seen; else "unknown"."""
+def _confirmed(scene: SpatialScene, table: FitTable, standing: Indices, placement: Indices) -> FitTable:
+    """Keep "can" only where the relation holds for the box put there and its ground is seen; else "unknown".
+
+    Answers that share their ``placement`` (f,) have the same place and yaw.
+    """
     said = np.flatnonzero(table.verdict == 1)
     if not len(said):
         return table
@@ -128,11 +139,9 @@ def _confirmed(scene: SpatialScene, table: FitTable, standing: Indices) -> FitTa
     centre = table.place[said]
     centre[:, 2] += boxes.centre[subject, 2] - boxes.low[subject]
     placed = BoxArray(centre, boxes.half[subject], turn @ boxes.rotation[subject])
-    # Many answers share a placement.
-    same = np.column_stack((subject, table.place[said], yaw))
-    _, first, which = np.unique(same, axis=0, return_index=True, return_inverse=True)
+    _, first, which = np.unique(placement[said], return_index=True, return_inverse=True)
     surfaces = [scene.surfaces[standing[b]] for b in reference[first]]
-    seen = placed_seen(scene, placed.take(first), surfaces)[which.reshape(-1)]
+    seen = placed_seen(scene, placed.take(first), surfaces)[which]
     holds = placed_margins(scene, placed, reference, table.key[said]) > 0.0
     verdict = table.verdict.copy()
     verdict[said[~(seen & holds)]] = 0

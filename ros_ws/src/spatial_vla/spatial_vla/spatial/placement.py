@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .boxes import BoxArray, Footprints
 from .free_space import SAFETY
-from .scene import NEAREST, SpatialScene, SupportSurface
+from .scene import SpatialScene, SupportSurface, bearings
 from .verdict import DIRECTIONS, FRAMES, Frame, Relation
 from .visibility import blocked, in_picture
 
@@ -23,42 +21,50 @@ _SIGN = np.array([-1.0 if direction in ("right", "behind") else 1.0 for _, direc
 
 
 def fits_turned(
-    nodes: Array,
+    spots: Array,
     axes: Array,
     half: Array,
     turns: int,
     obstacles: Footprints,
     grow: Array,
-    surface: SupportSurface,
-    loosen: Array | float = 0.0,
+    close: Mask,
+    edges: tuple[Array, Array],
+    loosen: Array,
 ) -> Mask:
-    """Whether a rectangle centred on nodes (k, 2), turned by each of ``turns`` equal parts of half a circle, meets no
-    obstacle and stays on the surface: (k, turns).
+    """Whether rectangles centred on spots (p, 2), turned by each of ``turns`` equal parts of half a circle, meet no
+    obstacle and stay on the surface: (p, turns).
 
     Args:
-        axes: (2, 2) the rectangle's axes as rows before turning; ``half`` (2,) its half extents [m].
-        grow: (m,) by how much each obstacle counts as larger [m].
-        loosen: (k,) overlaps up to this [m] are none: what fits anywhere within that distance of a node passes there.
+        axes: (p, 2, 2) the rectangles' axes as rows before turning; ``half`` (p, 2) their half extents [m].
+        grow: (n,) by how much each obstacle counts as larger [m].
+        close: (p, n) which obstacles a rectangle may meet; of the others it is known to be clear.
+        edges: of the surface, inward normals (p, e, 2), and how far inside of them the spots are (p, e) [m].
+        loosen: (p,) overlaps up to this [m] are none: what fits anywhere within that distance of a spot passes there.
     """
-    slack = np.reshape(loosen, (-1, 1, 1))
-    turned = _turned(axes, turns)
-    normals, offsets = surface.edges
-    support = np.einsum("tie,i->te", np.abs(np.einsum("tic,ec->tie", turned, normals)), half)
-    on = ((nodes @ normals.T - offsets)[:, None] >= support - slack).all(axis=-1)
-    if not len(obstacles.half):
-        return on
-    across = np.abs(np.einsum("tic,mjc->mtij", turned, obstacles.axes))
-    size = obstacles.half + grow[:, None]
-    shift = nodes[:, None] - obstacles.centre
-    slack = slack[..., None]
-    theirs = (np.abs((shift[:, :, None] * obstacles.axes).sum(axis=-1)) - size)[:, :, None] + slack
-    mine = np.abs(shift @ turned.reshape(-1, 2).T).reshape(len(nodes), len(size), turns, 2)
-    mine += slack - half
-    need, gap = np.einsum("mtij,i->mtj", across, half), np.einsum("mtij,mj->mti", across, size)
-    apart = theirs[..., 0] >= need[..., 0]
-    for k, (ours, limit) in enumerate(((theirs, need), (mine, gap), (mine, gap))):
-        apart |= ours[..., (1, 0, 1)[k]] >= limit[..., (1, 0, 1)[k]]
-    return on & np.all(apart, axis=1)
+    normals, inside = edges
+    along, across = _turned(normals, axes[:, None], turns)
+    need = along * half[:, None, :1] + across * half[:, None, 1:]
+    fit = np.all(inside[..., None] >= need - loosen[:, None, None], axis=1)
+    spot, which = np.nonzero(close)
+    theirs, size, mine = obstacles.axes[which], obstacles.half[which] + grow[which][:, None], half[spot]
+    shift, slack = spots[spot] - obstacles.centre[which], loosen[spot][:, None]
+    over = np.abs((theirs * shift[:, None]).sum(axis=-1)) - size + slack
+    u, v = _turned(shift, axes[spot], turns)
+    c, s = _turned(theirs[:, 0], axes[spot], turns)
+    apart = (over[:, :1] >= c * mine[:, :1] + s * mine[:, 1:]) | (
+        over[:, 1:] >= s * mine[:, :1] + c * mine[:, 1:]
+    )
+    apart |= u + (slack - mine[:, :1]) >= c * size[:, :1] + s * size[:, 1:]
+    apart |= v + (slack - mine[:, 1:]) >= s * size[:, :1] + c * size[:, 1:]
+    at, meets = merged(spot, ~apart)
+    fit[at] &= ~meets
+    return fit
+
+
+def merged(place: NDArray[np.intp], masks: Mask) -> tuple[NDArray[np.intp], Mask]:
+    """Places that occur in the ascending ``place`` (q,), each with the union of its masks (q, k)."""
+    first = np.flatnonzero(np.diff(place, prepend=-1))
+    return place[first], np.logical_or.reduceat(masks, first, axis=0) if len(first) else masks
 
 
 def placed_margins(
@@ -81,11 +87,12 @@ def placed_margins(
     ]
     shift = ((placed.centre - boxes.centre[references]) * axes).sum(axis=1)
     out[~sideways] = (shift - np.maximum(*reach))[~sideways]
-    sign = _SIGN[keys]
-    middle, low, _ = _bearings(scene, placed, sign)
-    b_middle, _, b_high = _bearings(scene, there, sign)
-    scale = np.linalg.norm(placed.centre - scene.scene_from_camera.translation, axis=1)
-    out[sideways] = (np.minimum(middle - b_high, low - b_middle) * scale)[sideways]
+    rows = np.flatnonzero(sideways)
+    sign, centre = _SIGN[keys[rows]], placed.centre[rows]
+    middle, low, _ = _leftward(sign, *bearings(scene, placed.take(rows)))
+    b_middle, _, b_high = _leftward(sign, *(part[references[rows]] for part in scene.bearings[:3]))
+    scale = np.linalg.norm(centre - scene.scene_from_camera.translation, axis=1)
+    out[rows] = np.minimum(middle - b_high, low - b_middle) * scale
     return out
 
 
@@ -107,15 +114,12 @@ def placed_seen(scene: SpatialScene, placed: BoxArray, surfaces: list[SupportSur
     return seen
 
 
-def _turned(axes: Array, turns: int) -> Array:
-    return axes @ _rotations(turns)
-
-
-@cache
-def _rotations(turns: int) -> Array:
+def _turned(vectors: Array, axes: Array, turns: int) -> tuple[Array, Array]:
+    """Extents of vectors (..., 2) along both axes (..., 2, 2), turned by each of the turns: (..., turns) each."""
+    x, y = ((axes[..., k, :] * vectors).sum(axis=-1)[..., None] for k in (0, 1))
     angle = np.pi * np.arange(turns) / turns
     c, s = np.cos(angle), np.sin(angle)
-    return np.stack((np.stack((c, s), -1), np.stack((-s, c), -1)), axis=1)
+    return np.abs(x * c + y * s), np.abs(y * c - x * s)
 
 
 def _key_axes(scene: SpatialScene, references: NDArray[np.intp], keys: NDArray[np.intp]) -> Array:
@@ -128,13 +132,6 @@ def _key_axes(scene: SpatialScene, references: NDArray[np.intp], keys: NDArray[n
     return axes * _SIGN[keys][:, None]
 
 
-def _bearings(scene: SpatialScene, boxes: BoxArray, sign: Array) -> tuple[Array, Array, Array]:
-    """Middle, lowest and highest bearing (f,) [rad], leftward where ``sign`` is 1; NaN behind the camera."""
-    corners, centre = scene.eye_points(boxes.corners), scene.eye_points(boxes.centre)
-    nan = np.where(corners[..., 2].min(axis=1) > NEAREST, 0.0, np.nan)
-    angle = -np.arctan2(corners[..., 0], corners[..., 2]) * sign[:, None]
-    return (
-        -np.arctan2(centre[:, 0], centre[:, 2]) * sign + nan,
-        angle.min(axis=1) + nan,
-        angle.max(axis=1) + nan,
-    )
+def _leftward(sign: Array, middle: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Bearings (f,) as seen in a mirror where ``sign`` is -1."""
+    return sign * middle, np.where(sign > 0.0, low, -high), np.where(sign > 0.0, high, -low)

@@ -191,11 +191,7 @@ class SpatialScene:
 
         NaN for boxes that reach behind the camera.
         """
-        corners, centre = self.eye_points(self.boxes.corners), self.eye_points(self.boxes.centre)
-        nan = np.where(corners[..., 2].min(axis=1) > NEAREST, 0.0, np.nan)
-        angle, middle = -np.arctan2(corners[..., 0], corners[..., 2]), -np.arctan2(centre[:, 0], centre[:, 2])
-        away = np.hypot(centre[:, 0], centre[:, 2])
-        return middle + nan, angle.min(axis=1) + nan, angle.max(axis=1) + nan, away
+        return (*bearings(self, self.boxes), np.hypot(*self.eye_points(self.boxes.centre)[:, ::2].T))
 
     @cached_property
     def own_axes(self) -> tuple[Array, Array]:
@@ -213,6 +209,14 @@ class SpatialScene:
     def pixels(self, points: Array) -> Array:
         """Projections (..., 2) of points (..., 3) as (u, v); NaN behind the camera."""
         return self.camera.project(self.eye_points(points))
+
+
+def bearings(scene: SpatialScene, boxes: BoxArray) -> tuple[Array, Array, Array]:
+    """Leftward bearing of boxes' centres, lowest and highest of their corners (n,) [rad], NaN behind the camera."""
+    corners, centre = scene.eye_points(boxes.corners), scene.eye_points(boxes.centre)
+    nan = np.where(corners[..., 2].min(axis=1) > NEAREST, 0.0, np.nan)
+    angle, middle = -np.arctan2(corners[..., 0], corners[..., 2]), -np.arctan2(centre[:, 0], centre[:, 2])
+    return middle + nan, angle.min(axis=1) + nan, angle.max(axis=1) + nan
 
 
 def floor_surface(

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 #: A ray that enters a box nearer to its end than this [m] meets what the end lies on.
 CONTACT = 1e-4
+_TINY = 1e-9
 #: Samples along each side of a face.
 _SAMPLES = 4
 
@@ -25,9 +26,17 @@ def blocked(boxes: BoxArray, eye: Array, points: Array) -> Mask:
         eye: (3,) where the rays start.
         points: (p, 3) where they end; a point on a box's surface, on the eye's side, is not hidden by it.
     """
-    entry, leave = boxes.entry(eye, points)
-    length = np.linalg.norm(points - eye, axis=1)[:, None]
-    return (entry > 0.0) & (entry <= leave) & (entry * length < length - CONTACT)
+    way, to = points - eye, boxes.centre - eye
+    length = np.linalg.norm(way, axis=1)
+    # Only where the ray meets the ball around a box.
+    along = (way / np.maximum(length, _TINY)[:, None]) @ to.T
+    aside = (to**2).sum(axis=1) - boxes.radius**2 * (1.0 + _TINY) - _TINY
+    point, box = np.nonzero((along**2 >= aside) & (along > -boxes.radius))
+    entry, leave = boxes.entry(eye, points[point], box)
+    length = length[point]
+    out = np.zeros((len(points), len(boxes)), bool)
+    out[point, box] = (entry > 0.0) & (entry <= leave) & (entry * length < length - CONTACT)
+    return out
 
 
 def in_picture(scene: SpatialScene, points: Array) -> tuple[Array, Mask]:
@@ -125,4 +134,5 @@ def _face_samples(boxes: BoxArray, eye: Array) -> tuple[Array, Array]:
     distance = np.linalg.norm(to_eye, axis=-1)
     facing = (to_eye * (normal * outward[..., None])[:, :, None]).sum(-1)
     weight = (facing / np.maximum(distance, 1e-9) ** 3).clip(0.0)
-    return points.reshape(len(boxes), -1, 3), weight.reshape(len(boxes), -1)
+    per_box = 6 * _SAMPLES**2
+    return points.reshape(len(boxes), per_box, 3), weight.reshape(len(boxes), per_box)
