@@ -20,3 +20,9 @@ def tf2() -> ModuleType:
 def tf(request):
     """The names of tf2_ros, from one of the two back ends."""
     return request.param()
+
+
+@pytest.fixture
+def buffer(tf):
+    """An empty buffer of that back end."""
+    return tf.Buffer()

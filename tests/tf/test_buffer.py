@@ -44,11 +44,6 @@ def about_z(angle):
     return Rotation.from_rotvec([0, 0, angle]).as_quat()
 
 
-@pytest.fixture
-def buffer(tf):
-    return tf.Buffer()
-
-
 def put(buffer, *args, static=False, **kwargs):
     store = buffer.set_transform_static if static else buffer.set_transform
     store(message(*args, **kwargs), "test")
