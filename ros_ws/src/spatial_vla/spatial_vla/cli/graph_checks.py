@@ -9,6 +9,7 @@ from spatial_vla.bringup.environment import join_graph
 from spatial_vla.bringup.node_list import bringup_nodes
 
 from .checks import Check
+from .health import NodeHealth, health
 
 
 def graph_checks() -> list[Check]:
@@ -33,3 +34,10 @@ def graph_checks() -> list[Check]:
         for name in expected
     ]
     return checks
+
+
+def graph_health() -> dict[str, NodeHealth]:
+    """What the running nodes say of themselves, by name."""
+    from spatial_vla.nodes.graph_view import listen_to_diagnostics
+
+    return health(listen_to_diagnostics())

@@ -101,9 +101,8 @@ class EncoderNode(SpatialNode):
         fill_features(message, features)
         self._features.publish(message)
         self.counters["frames_encoded"] += 1
-        readings = self.diagnostics.readings
-        readings["encode_ms"] = encode_ms
-        readings["ros_overhead_ms"] = (time.time_ns() - published_ns) * 1e-6 - encode_ms
+        self.diagnostics.measure("encode_ms", encode_ms)
+        self.diagnostics.measure("ros_overhead_ms", (time.time_ns() - published_ns) * 1e-6 - encode_ms)
 
 
 def main() -> None:

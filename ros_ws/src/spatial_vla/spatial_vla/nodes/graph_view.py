@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 
@@ -47,3 +49,23 @@ def _settled_names(node: Node) -> set[str]:
             names, changed = seen, now
         time.sleep(0.1)
     return names
+
+
+def listen_to_diagnostics(seconds: float = 3.5) -> list[DiagnosticArray]:
+    """What is said on /diagnostics in that time; every node of ours speaks once a second."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    said: list[DiagnosticArray] = []
+    try:
+        node = Node("diagnostics_listener", context=context)
+        node.create_subscription(DiagnosticArray, "/diagnostics", said.append, 50)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        executor.shutdown()
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+    return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -12,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ..motion import ControllerStatus, MotionState, Verdict
 from ..motion.rehearsal import Rehearsal
+from ..motion.tally import MotionTally
 from . import qos
 from .backends import NodeBackends
 from .conversions import chunk_from_message
@@ -49,6 +51,7 @@ class MotionNode(SpatialNode):
         self._refusal = ""
         self._wants_motion = False
         self._status_ns = 0
+        self._tally = MotionTally()
         self._imagined = Rehearsal() if self.value("dry_run") else None
         dry = self._imagined is not None
         arm, hand = (
@@ -107,6 +110,7 @@ class MotionNode(SpatialNode):
 
     def _on_chunk(self, message: ActionChunk) -> None:
         verdict = self._controller.on_chunk(chunk_from_message(message), self.now_ns())
+        self._tally.note_chunk(verdict)
         if not verdict:
             self.refuse("chunks_refused", verdict.reason)
         else:
@@ -120,7 +124,7 @@ class MotionNode(SpatialNode):
             self._controller.on_joint_state(*reading)
 
     def _tick(self) -> None:
-        now_ns = self.now_ns()
+        now_ns, began = self.now_ns(), time.perf_counter()
         self._operator.update()
         command = self._controller.step(now_ns)
         if self._imagined is not None:
@@ -132,7 +136,9 @@ class MotionNode(SpatialNode):
                 joint, period = self.value("finger_joint"), self._controller.period
                 self._hand.publish(finger_trajectory(joint, command.gripper, period))
         status = self._controller.status()
+        self._tally.note(status)
         self._report(status, now_ns)
+        self.diagnostics.measure("tick_ms", 1e3 * (time.perf_counter() - began))
         if self._wants_arming and status.state is MotionState.DISARMED:
             self._try_to_arm(now_ns)
 
@@ -145,6 +151,9 @@ class MotionNode(SpatialNode):
         self._status.publish(motion_status(status, self.value("base_frame"), now_ns))
         for name in ("chunks_accepted", "chunks_late", "chunks_clamped", "holds"):
             self.counters[name] = getattr(status, name)
+        dict.update(self.counters, self._tally.counts)  # Counter's own update would add
+        readings = {"image_to_command_ms": status.image_to_command_ms, "tracking_error_mm": 1e3 * status.tracking_error}
+        self.diagnostics.readings.update(readings)
         if changed:
             self._look_for_starvation(status)
             self.counters["faults"] += status.state is MotionState.FAULT

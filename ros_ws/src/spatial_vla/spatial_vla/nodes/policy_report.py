@@ -52,6 +52,9 @@ class PolicyReport:
         """A chunk has been published."""
         status = self._status
         status.chunks += 1
+        measured = {"encode_ms": encode_ms, "decode_ms": decode_ms, "ros_overhead_ms": ros_overhead_ms}
+        for name, value in measured.items():
+            self._node.diagnostics.measure(name, value)
         status.encode_ms, status.decode_ms, status.ros_overhead_ms = encode_ms, decode_ms, ros_overhead_ms
         self._lively_ns = self._node.now_ns()
         self._enter(PolicyStatus.RUNNING)

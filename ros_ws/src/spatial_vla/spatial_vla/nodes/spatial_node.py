@@ -100,7 +100,10 @@ class SpatialNode(LifecycleNode):
         """As ``listen``; the callback also gets the real time [ns since 1970] at which the message was published."""
         latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
 
+        self.diagnostics.topics.expect(topic)
+
         def heard(message: Any, info: Any) -> None:
+            self.diagnostics.topics.heard(topic, message, info["source_timestamp"])
             if self.active or latched:
                 self.guard(lambda: callback(message, info["source_timestamp"]))
 
