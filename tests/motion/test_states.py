@@ -223,6 +223,13 @@ def test_a_world_reset_starts_anew_from_where_the_arm_is(make_rig):
     np.testing.assert_array_equal(rig.measured()[0], elsewhere)
 
 
+def test_who_holds_is_told_whether_that_is_news(rig):
+    """So that presses of a stop button are counted, each once."""
+    assert [rig.controller.hold("button") for _ in range(3)] == [True, False, False]
+    rig.controller.resume("button")
+    assert rig.controller.hold("button")
+
+
 def test_a_clock_set_back_starts_anew_at_rest(rig):
     moving(rig)
     rig.now_ns -= 700_000_000

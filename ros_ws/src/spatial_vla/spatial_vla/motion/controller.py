@@ -150,9 +150,9 @@ class MotionController:
         self._supervisor.resume(TRACKING)
         self._tracking.forgive()
 
-    def hold(self, reason: str) -> None:
-        """Stop because of ``reason`` until :meth:`resume` is called with the same one."""
-        self._supervisor.hold(reason)
+    def hold(self, reason: str) -> bool:
+        """Stop because of ``reason`` until :meth:`resume` is called with the same one. True if that is news."""
+        return self._supervisor.hold(reason)
 
     def resume(self, reason: str) -> None:
         """The cause ``reason`` has cleared. Chunk ids may start anew: their sender may be another process now."""
