@@ -1,43 +1,34 @@
-"""Kinds of faults that `faults.py` puts into the running graph, and by what each must be noticed."""
+"""Kinds of faults that `faults.py` puts into the running graph, and what is expected of each."""
 
 from __future__ import annotations
 
-import os
 import random
-import resource
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-BURN = "import time; end = time.monotonic() + 4.0\nwhile time.monotonic() < end: pass"
-
-
-class Patient(Protocol):
-    """The running graph, as faults see it."""
-
-    def pid(self, node: str) -> int:
-        """Process id of a node."""
-        ...
-
-    def spoil(self, stream: str, change: Callable[[Any], list[Any]] | None) -> None:
-        """Have every message of a stream replaced by a list of messages; None: pass them on again."""
-        ...
-
-    def set_clock(self, offset_s: float) -> None:
-        """Publish one time that is off by this much."""
-        ...
-
-    def write_to_arm(self) -> None:
-        """Publish to the arm beside motion_node, from another node."""
-        ...
-
-    def wait(self, seconds: float) -> None:
-        """Let real time pass."""
-        ...
+from fault_injection import (
+    Patient,
+    aged,
+    burst,
+    dropped,
+    freeze,
+    full_disk,
+    in_frame,
+    jump_of_clock,
+    jumping,
+    kill,
+    moved_away,
+    nan_positions,
+    no_processor,
+    nothing,
+    other_writer,
+    shortened,
+    spoiled,
+    stop_button,
+    swapped,
+    twice,
+    with_deltas,
+)
 
 
 @dataclass(frozen=True)
@@ -45,203 +36,211 @@ class Fault:
     """A kind of fault.
 
     Attributes:
-        inject: puts it in; may block for as long as the fault lasts.
-        stops: the arm has to come to rest.
-        noticed: counters or words of a reason, any of which must be heard.
+        does: what is done, in words.
+        inject: does it; may block for as long as the fault lasts.
+        stop: the arm has to be at rest this long after the fault [s of simulated time]; None: it need not stop.
+        counters: diagnostics' counters, one of which must grow; none: the process that would count is gone.
+        says: words, one of which must be heard in a state's reason or a warning.
+        stays: while it lasts the arm must not move again.
+        records: needs a recorder.
     """
 
     name: str
+    does: str
     inject: Callable[[Patient, random.Random], None]
-    stops: bool
-    noticed: tuple[str, ...]
+    stop: float | None
+    counters: tuple[str, ...]
+    says: tuple[str, ...]
+    stays: bool = True
+    records: bool = False
+
+    def counted(self, moved: Iterable[str]) -> bool:
+        """Did one of the counters grow that have to?"""
+        return not self.counters or bool(set(self.counters) & set(moved))
+
+    def named(self, said: Iterable[str]) -> bool:
+        """Was the cause named?"""
+        return any(word in text for text in said for word in self.says)
 
 
-def kill(node: str) -> Callable[[Patient, random.Random], None]:
-    """End a process at once."""
-    return lambda patient, _: os.kill(patient.pid(node), signal.SIGKILL)
+#: A stop ramp, and what a busy machine may take to notice a death or a lease that ran out.
+SOON = 0.4
+#: Until the last chunk's steps are used up, and the ramp.
+USED_UP = 1.2
+LOST = ("motion_node.lost_nodes",)
+HELD = ("motion_node.holds",)
+REFUSED = ("motion_node.chunks_refused", "motion_node.chunk_refused")
+LATE = ("motion_node.chunks_late", *REFUSED)
+DROPPED = tuple(
+    f"{node}_node.frames_dropped_{why}" for node in ("encoder", "decoder") for why in ("unpaired", "stale")
+)
+JUMPED = (
+    "time jumped",
+    "control loop was",
+    "joint states are stale",
+    "joint states jumped",
+    "starting again",
+)
+STALLED = "policy STALLED"
 
-
-def freeze(node: str) -> Callable[[Patient, random.Random], None]:
-    """Stop a process for one to two seconds."""
-
-    def inject(patient: Patient, rng: random.Random) -> None:
-        pid = patient.pid(node)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            patient.wait(rng.uniform(1.0, 2.0))
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    return inject
-
-
-def spoiled(
-    stream: str, change: Callable[[Any, random.Random], list[Any]], seconds: float = 1.5
-) -> Callable[[Patient, random.Random], None]:
-    """Change every message of a stream for a while."""
-
-    def inject(patient: Patient, rng: random.Random) -> None:
-        patient.spoil(stream, lambda message: change(message, rng))
-        patient.wait(seconds)
-        patient.spoil(stream, None)
-
-    return inject
-
-
-def dropped(_: Any, __: random.Random) -> list[Any]:
-    """No message at all."""
-    return []
-
-
-def with_deltas(value: float) -> Callable[[Any, random.Random], list[Any]]:
-    """One number of a chunk replaced."""
-
-    def change(message: Any, rng: random.Random) -> list[Any]:
-        message.deltas[rng.randrange(len(message.deltas))] = value
-        return [message]
-
-    return change
-
-
-def shortened(message: Any, rng: random.Random) -> list[Any]:
-    """Some numbers of a chunk are missing."""
-    message.deltas = message.deltas[: -rng.randrange(1, 6)]
-    return [message]
-
-
-def in_frame(message: Any, rng: random.Random) -> list[Any]:
-    """The chunk claims another frame."""
-    message.header.frame_id = rng.choice(["panda_tcp", "", "map", "panda_link8"])
-    return [message]
-
-
-def twice(message: Any, _: random.Random) -> list[Any]:
-    """The same message again."""
-    return [message, message]
-
-
-def aged(seconds: float) -> Callable[[Any, random.Random], list[Any]]:
-    """The stamp is old: the message was under way for so long."""
-
-    def change(message: Any, _: random.Random) -> list[Any]:
-        stamp = message.header.stamp
-        total = max(stamp.sec * 10**9 + stamp.nanosec - round(seconds * 1e9), 0)
-        stamp.sec, stamp.nanosec = total // 10**9, total % 10**9
-        return [message]
-
-    return change
-
-
-def swapped() -> Callable[[Any, random.Random], list[Any]]:
-    """Every message comes after the next one."""
-    held: list[Any] = []
-
-    def change(message: Any, _: random.Random) -> list[Any]:
-        if held:
-            return [message, held.pop()]
-        held.append(message)
-        return []
-
-    return change
-
-
-def nan_positions(message: Any, rng: random.Random) -> list[Any]:
-    """One position is not a number."""
-    message.position[rng.randrange(len(message.position))] = float("nan")
-    return [message]
-
-
-def jumping(message: Any, rng: random.Random) -> list[Any]:
-    """Transforms jump by decimetres between messages."""
-    for stamped in message.transforms:
-        stamped.transform.translation.x += rng.uniform(-0.3, 0.3)
-    return [message]
-
-
-def burst(patient: Patient, rng: random.Random) -> None:
-    """Chunks are held back, then all come at once."""
-    held: list[Any] = []
-    patient.spoil("chunks", lambda message: held.append(message) or [])
-    patient.wait(rng.uniform(1.2, 1.8))
-    patient.spoil("chunks", lambda message: [*held, message])
-    patient.wait(0.3)
-    patient.spoil("chunks", None)
-
-
-def jump_of_clock(seconds: float) -> Callable[[Patient, random.Random], None]:
-    """One message on /clock is off."""
-    return lambda patient, rng: patient.set_clock(seconds * rng.uniform(0.5, 1.5))
-
-
-def no_processor(patient: Patient, _: random.Random) -> None:
-    """Three busy processes per core."""
-    count = 3 * len(os.sched_getaffinity(0))
-    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
-    for process in busy:
-        process.wait()
-
-
-def full_disk(patient: Patient, _: random.Random) -> None:
-    """The recorder's files may not grow any more."""
-    resource.prlimit(patient.pid("recorder_node"), resource.RLIMIT_FSIZE, (4096, 4096))
-    patient.wait(2.0)
-
-
-def other_writer(patient: Patient, _: random.Random) -> None:
-    """Another node publishes to the arm's controller."""
-    patient.write_to_arm()
-    time.sleep(0.5)
-
-
-DIED = ("died", "lost_nodes")
-REFUSED = ("chunks_refused", "chunk_refused", "chunks_late")
-NO_CHUNKS = ("STALLED", "stale", "frames_dropped", "policy", "IDLE", "late", "unpaired")
+CONTROL = Fault("no fault", "nothing", nothing, None, (), ())
 FAULTS = (
+    CONTROL,
     *(
-        Fault(f"{node} killed", kill(node), True, DIED)
+        Fault(f"{node} killed", "SIGKILL; it is started again", kill(node), SOON, LOST, (f"{node} died",))
+        for node in (
+            "encoder_node",
+            "decoder_node",
+            "instruction_node",
+            "robot_state_publisher",
+            "visualizer_node",
+        )
+    ),
+    # These two cannot say so themselves: the runner does.
+    Fault("motion_node killed", "SIGKILL", kill("motion_node"), SOON, (), ("runner: motion_node died",)),
+    Fault(
+        "sim_node killed",
+        "SIGKILL: arm and clock are gone",
+        kill("sim_node"),
+        None,
+        (),
+        ("runner: sim_node died",),
+    ),
+    *(
+        Fault(f"{node} frozen", "SIGSTOP for 0.8 to 1.4 s", freeze(node), SOON, LOST, (f"{node} died",))
         for node in ("encoder_node", "decoder_node", "instruction_node")
     ),
-    Fault("robot_state_publisher killed", kill("robot_state_publisher"), True, DIED),
-    Fault("visualizer_node killed", kill("visualizer_node"), True, DIED),
-    # These two cannot say so themselves: the runner does.
-    Fault("motion_node killed", kill("motion_node"), True, ("restarted",)),
-    Fault("sim_node killed", kill("sim_node"), False, ("restarted",)),
-    Fault("encoder_node frozen", freeze("encoder_node"), True, (*DIED, *NO_CHUNKS)),
-    Fault("decoder_node frozen", freeze("decoder_node"), True, (*DIED, *NO_CHUNKS)),
-    Fault("instruction_node frozen", freeze("instruction_node"), True, DIED),
-    Fault("motion_node frozen", freeze("motion_node"), True, ("late", "jumped", "starting again")),
-    Fault("camera frozen", spoiled("images", dropped), True, NO_CHUNKS),
-    Fault("images 1 s old", spoiled("images", aged(1.0)), True, NO_CHUNKS),
+    Fault("motion_node frozen", "SIGSTOP for 0.8 to 1.4 s", freeze("motion_node"), SOON, HELD, JUMPED),
+    Fault("camera frozen", "no more images", spoiled("images", dropped), USED_UP, DROPPED, (STALLED,)),
+    Fault("depth frozen", "no more depth images", spoiled("depth", dropped), USED_UP, DROPPED, (STALLED,)),
+    Fault("images 1 s old", "their stamps are", spoiled("images", aged(1.0)), USED_UP, DROPPED, (STALLED,)),
     Fault(
-        "transforms frozen", spoiled("transforms", dropped), True, ("transform", "tf", "stale", *NO_CHUNKS)
+        "transforms frozen",
+        "no more of /tf for the policy",
+        spoiled("transforms", dropped),
+        USED_UP,
+        DROPPED,
+        ("no transform",),
     ),
     Fault(
         "transforms jump",
+        "by up to 0.3 m from message to message, for the policy",
         spoiled("transforms", jumping),
-        False,
-        ("transform", "tf", "jump", "clamped", "absurd"),
+        None,
+        ("decoder_node.transforms_jumped",),
+        ("jumped # m",),
     ),
-    Fault("joint states stop", spoiled("joints", dropped), True, ("joint states are stale",)),
-    Fault("joint states 0.5 s old", spoiled("joints", aged(0.5)), True, ("stale", "jumped")),
-    Fault("joint states NaN", spoiled("joints", nan_positions), True, ("stale", "joint_state")),
-    Fault("chunks NaN", spoiled("chunks", with_deltas(float("nan"))), True, REFUSED),
-    Fault("chunks infinite", spoiled("chunks", with_deltas(float("inf"))), True, REFUSED),
-    Fault("chunks huge", spoiled("chunks", with_deltas(1e6)), True, REFUSED),
-    Fault("chunks too short", spoiled("chunks", shortened), True, REFUSED),
-    Fault("chunks in another frame", spoiled("chunks", in_frame), True, REFUSED),
-    Fault("chunks duplicated", spoiled("chunks", twice), False, REFUSED),
-    Fault("chunks reordered", spoiled("chunks", swapped()), False, REFUSED),
-    Fault("chunks 2 s late", spoiled("chunks", aged(2.0)), True, REFUSED),
-    Fault("no chunks", spoiled("chunks", dropped, 2.5), True, ("IDLE",)),
-    Fault("network burst", burst, True, (*REFUSED, "IDLE")),
-    Fault("clock jumps ahead", jump_of_clock(5.0), False, ("late", "jumped", "stale")),
-    Fault("clock jumps back", jump_of_clock(-5.0), False, ("late", "jumped", "stale")),
+    Fault(
+        "joint states stop",
+        "for motion_node",
+        spoiled("joints", dropped),
+        SOON,
+        HELD,
+        ("joint states are stale",),
+    ),
+    Fault("joint states 0.5 s old", "their stamps are", spoiled("joints", aged(0.5)), SOON, HELD, JUMPED),
+    Fault(
+        "joint states NaN",
+        "one position of the arm's",
+        spoiled("joints", nan_positions),
+        SOON,
+        ("motion_node.joint_state_refused",),
+        ("joint states are stale",),
+    ),
+    Fault(
+        "joint states jump",
+        "all joints by 0.3 rad",
+        spoiled("joints", moved_away),
+        SOON,
+        ("motion_node.faults",),
+        ("positions jumped",),
+    ),
+    *(
+        Fault(
+            f"chunks {what}",
+            "one number of each",
+            spoiled("chunks", with_deltas(x)),
+            USED_UP,
+            REFUSED,
+            (says,),
+        )
+        for what, x, says in (
+            ("NaN", float("nan"), "NaN"),
+            ("infinite", float("inf"), "infinity"),
+            ("huge", 1e6, "absurd"),
+        )
+    ),
+    Fault(
+        "chunks too short", "numbers are missing", spoiled("chunks", shortened), USED_UP, REFUSED, ("deltas",)
+    ),
+    Fault(
+        "chunks in another frame",
+        "of tool, flange, map or none",
+        spoiled("chunks", in_frame),
+        USED_UP,
+        REFUSED,
+        ("frame",),
+    ),
+    Fault("chunks duplicated", "each comes twice", spoiled("chunks", twice), None, REFUSED, ("not newer",)),
+    Fault("chunks reordered", "in pairs", spoiled("chunks", swapped()), None, REFUSED, ("not newer",)),
+    Fault(
+        "chunks 2 s late",
+        "their stamps are",
+        spoiled("chunks", aged(2.0)),
+        USED_UP,
+        LATE,
+        ("late", "not newer"),
+    ),
+    Fault(
+        "no chunks",
+        "motion_node hears no more of them",
+        spoiled("chunks", dropped, 1.8),
+        USED_UP,
+        ("motion_node.starved",),
+        ("no chunk",),
+    ),
+    Fault(
+        "network burst",
+        "chunks held back, then all at once",
+        burst,
+        USED_UP,
+        LATE,
+        ("late", "not newer"),
+        stays=False,  # the newest of them is to be followed
+    ),
+    Fault("clock jumps ahead", "2 to 8 s, and back, for 0.2 s", jump_of_clock(5.0), None, HELD, JUMPED),
+    Fault("clock jumps back", "2 to 8 s, and on, for 0.2 s", jump_of_clock(-5.0), None, HELD, JUMPED),
     Fault(
         "no processor time",
+        "three busy processes per core for 2.5 s",
         no_processor,
-        False,
-        ("late", "stale", "died", "IDLE", "HOLDING", "nothing happened"),
+        None,
+        (*HELD, *LOST, *DROPPED, *LATE),
+        (*JUMPED, "died", STALLED, "late", "old"),
     ),
-    Fault("disk full while recording", full_disk, False, ("recorder_node",)),
-    Fault("another writer", other_writer, True, ("also publish", "other_writers")),
+    Fault(
+        "disk full while recording",
+        "the recorder's files may not grow",
+        full_disk,
+        None,
+        (),
+        ("recorder_node",),
+        records=True,
+    ),
+    Fault(
+        "another writer",
+        "another node publishes to the arm",
+        other_writer,
+        0.5 + SOON,
+        ("motion_node.other_writers",),
+        ("also publish",),
+    ),
+    Fault(
+        "stop button",
+        "pressed for 0.6 to 1 s",
+        stop_button,
+        SOON,
+        ("motion_node.stop_button",),
+        ("stop button",),
+    ),
 )

@@ -22,7 +22,10 @@ STEP = 0.01
 
 
 class LimitChecker:
-    """Takes commands in order; ``violations`` counts by kind, ``samples`` how many instants were looked at."""
+    """Takes commands in order; ``violations`` counts by kind, ``samples`` how many instants were looked at.
+
+    ``worst``: the largest share of the joints' velocity and acceleration limits that was used.
+    """
 
     def __init__(self) -> None:
         panda = ROBOTS["panda"]
@@ -33,6 +36,7 @@ class LimitChecker:
         self._lower, self._upper = model.model.lowerPositionLimit, model.model.upperPositionLimit
         self._model = model
         self.violations: Counter[str] = Counter()
+        self.worst: dict[str, float] = {}
         self.samples = 0
         self._last: tuple[float, Array, Array, Array] | None = None
 
@@ -42,29 +46,44 @@ class LimitChecker:
         if not (np.isfinite(t).all() and np.isfinite(q).all() and np.isfinite(v).all()):
             self.violations["not finite"] += 1
             return
-        self.violations["times do not increase"] += bool(t[0] <= 0.0 or np.any(np.diff(t) <= 0.0))
+        if t[0] <= 0.0 or np.any(np.diff(t) <= 0.0):
+            self.violations["times do not increase"] += 1
+            return
         self.violations["does not end at rest"] += bool(np.any(v[-1] != 0.0))
         if self._last is not None and 0.0 <= now - self._last[0] < ANEW:
             self._continues(now, t[0], q[0])
-        for i in range(len(t) - 1):
-            self._segment(t[i + 1] - t[i], q[i], q[i + 1], v[i], v[i + 1])
+        if len(t) > 1:
+            self._segments(np.diff(t)[:, None, None], q, v)
+        for row in q[1:]:
+            tcp = self._model.forward(row).translation
+            outside = np.any(tcp < BOX[0] - OUTSIDE) or np.any(tcp > BOX[1] + OUTSIDE)
+            self.violations["workspace"] += bool(outside)
         self._last = now, t, q, v
 
-    def _segment(self, span: float, q0: Array, q1: Array, v0: Array, v1: Array) -> None:
+    def _segments(self, span: Array, points: Array, rates: Array) -> None:
+        """Cubics between the points (t, 7), at every millisecond of their spans (t - 1, 1, 1)."""
+        q0, q1, v0, v1 = points[:-1, None], points[1:, None], rates[:-1, None], rates[1:, None]
         c2 = (3 * (q1 - q0) / span - 2 * v0 - v1) / span
         c3 = (2 * (q0 - q1) / span + v0 + v1) / span**2
-        h = np.append(np.arange(0.0, span, TICK), span)[:, None]
+        h = np.arange(0.0, span.max() + TICK, TICK)[None, :, None]
+        seen = h[:, :, 0] < span[:, :, 0] + TICK  # the last of these is the segment's end
+        h = np.minimum(h, span)
         q, dq, ddq = q0 + h * (v0 + h * (c2 + h * c3)), v0 + h * (2 * c2 + 3 * h * c3), 2 * c2 + 6 * h * c3
-        self.samples += len(h)
+        self.samples += int(seen.sum())
         # 0.3 mrad: between the ends of its phases a stop ramp is not looked at; 30 mrad are kept from the stops.
         outside = (q < self._lower + 0.03 - 3e-4) | (q > self._upper - 0.03 + 3e-4)
-        self.violations["joint position"] += int(outside.any(axis=1).sum())
-        self.violations["joint velocity"] += int((np.abs(dq) > self._velocity + 1e-6).any(axis=1).sum())
-        self.violations["joint acceleration"] += int(
-            (np.abs(ddq) > self._acceleration + 1e-3).any(axis=1).sum()
-        )
-        tcp = self._model.forward(q[-1]).translation
-        self.violations["workspace"] += bool(np.any(tcp < BOX[0] - OUTSIDE) or np.any(tcp > BOX[1] + OUTSIDE))
+        for kind, broken in (
+            ("joint position", outside),
+            ("joint velocity", np.abs(dq) > self._velocity + 1e-6),
+            ("joint acceleration", np.abs(ddq) > self._acceleration + 1e-3),
+        ):
+            self.violations[kind] += int((broken.any(axis=2) & seen).sum())
+        for kind, values, limit in (
+            ("velocity", dq, self._velocity),
+            ("acceleration", ddq, self._acceleration),
+        ):
+            share = float((np.abs(values) / limit * seen[:, :, None]).max())
+            self.worst[kind] = max(self.worst.get(kind, 0.0), share)
 
     def _continues(self, now: float, first: float, q: Array) -> None:
         """The new command's first point lies near where the last one has the arm, give or take two periods."""

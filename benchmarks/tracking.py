@@ -29,6 +29,7 @@ from spatial_vla_sim.world import World
 
 Array = NDArray[np.float64]
 DT, STEPS, AGE, TICK = 0.2, 4, 0.05, 0.01
+PULL = 1.0  # 1/s
 BORDER = 5  # ticks after the arrival of a chunk
 
 
@@ -53,8 +54,15 @@ def figure_eight(time: float) -> Array:
 
 
 def random_walk(seed: int) -> Callable[[float], Array]:
-    """Velocities that are drawn anew for every step, as from a policy that changes its mind."""
+    """Velocities that are drawn anew for every step, as from a policy that changes its mind.
+
+    They are pulled back to where the walk began: one that ends in the table would measure the table.
+    """
     steps = np.random.default_rng(seed).normal(0.0, [0.08, 0.08, 0.05, 0.2, 0.2, 0.2], (1000, 6))
+    walked = np.zeros(6)
+    for step in steps:
+        step -= PULL * walked
+        walked += step * DT
     return lambda time: steps[int(time / DT + 1e-6) % 1000]
 
 
