@@ -43,6 +43,13 @@ def test_a_stop_counts_once_under_each_of_its_causes(rig):
     assert counted(rig, 10, tally)["stop.camera_node_died"] == 2
 
 
+def test_a_late_loop_is_one_cause(rig):
+    tally = MotionTally()
+    rig.run([0, 0.03, 0, 0, 0, 0], 0.6)
+    rig.advance(0.2)
+    assert counted(rig, 20, tally) == {"stop.control_loop_was_late": 1}
+
+
 def test_a_limit_counts_when_it_begins_to_hold_the_arm_back(rig):
     tally = MotionTally()
     for _ in range(40):

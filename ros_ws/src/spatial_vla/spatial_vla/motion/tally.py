@@ -11,6 +11,8 @@ from .supervisor import MotionState
 
 STOPPED = (MotionState.HOLDING, MotionState.FAULT)
 LIMITED = "limited by "
+#: Said after a cause, and none itself.
+REMARK = "; starting again at rest"
 
 
 def kind_of(reason: str) -> str:
