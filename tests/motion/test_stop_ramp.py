@@ -1,6 +1,7 @@
 """Stop ramps: inside the limits between the way-points too, near the optimum, and enough by themselves."""
 
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,6 +66,24 @@ def test_cubics_through_the_points_are_the_planned_motion(velocity, acceleration
             np.testing.assert_allclose(q0 + h * (v0 + h * (c2 + h * c3)), plan.at(t0 + h).q, atol=1e-9)
         t0, q0, v0 = point.time_from_start, point.positions, point.velocities
     assert points[0].time_from_start == 0.01 and not points[-1].velocities.any()
+
+
+@given(share, share, st.floats(0.0, 0.15))
+def test_cubics_through_the_points_keep_the_acceleration_whenever_they_are_sent(
+    velocity, acceleration, elapsed
+):
+    """A change of jerk may fall anywhere between two ticks, also just beside one."""
+    start = moving(velocity, acceleration)
+    plan = GuardedMotion(start, np.zeros(7), 0.0, StopPlanner(LIMITS).plan(start))
+    for offset in (0.0, *(0.01 + x - t for t in plan._ramp.times for x in (-4e-4, -1e-5, 1e-5, 4e-4))):
+        later = plan.advanced(max(elapsed if offset == 0.0 else -offset, 0.0))
+        points = later.points(0.01)
+        for a, b in pairwise(points):
+            span = b.time_from_start - a.time_from_start
+            c2 = (3 * (b.positions - a.positions) / span - 2 * a.velocities - b.velocities) / span
+            c3 = (2 * (a.positions - b.positions) / span + a.velocities + b.velocities) / span**2
+            for ddq in (2 * c2, 2 * c2 + 6 * c3 * span):
+                assert np.all(np.abs(ddq) <= 1.001 * LIMITS.stop_acceleration)
 
 
 @given(share, share, st.floats(0.0, 0.3), st.floats(0.0, 0.1))

@@ -79,11 +79,12 @@ class GuardedMotion:
         return GuardedMotion(self.at(elapsed), np.zeros_like(self._jerk), 0.0, self._ramp, into_ramp)
 
     def points(self, period: float) -> tuple[TrajectoryPoint, ...]:
-        """The state one period from now and every change of jerk, the last one at rest."""
+        """The state about one period from now and every change of jerk, the last one at rest."""
         changes = [self._lead - self._into_ramp + time for time in self._ramp.times]
-        # A change of jerk so near to the next period that it hardly matters is left out; the end is not.
-        ahead = [time for time in changes if time > APART and abs(time - period) > APART]
-        points = [self._point(time) for time in sorted([*ahead, period])]
+        ahead = [time for time in changes if time > APART]
+        # A change of jerk near the next period stands for it: a cubic across such a change would exceed the limits.
+        instead = any(abs(time - period) <= APART for time in ahead)
+        points = [self._point(time) for time in sorted(ahead if instead else [*ahead, period])]
         rest = self._ramp.states[-1]
         points[-1] = TrajectoryPoint(points[-1].time_from_start, rest.q, rest.dq)
         return tuple(points)
