@@ -32,9 +32,8 @@ class MotionTally:
     def note(self, status: ControllerStatus) -> None:
         """After every tick."""
         stopped = status.state in STOPPED
-        causes = (
-            frozenset(map(kind_of, status.reason.split("; "))) if stopped and status.reason else frozenset()
-        )
+        reasons = status.reason.replace(REMARK, "").split("; ") if stopped and status.reason else []
+        causes = frozenset(map(kind_of, reasons))
         for cause in causes - self._stopped_by:
             self.counts[f"stop.{cause}"] += 1
         self._stopped_by = causes
