@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from spatial_vla.datasets import LeRobotEpisodes, LeRobotWriter, MissingPart, chunk_at, lerobot_writer
 from spatial_vla.datasets.lerobot_layout import UnreadableDataset
 from spatial_vla_sim.arm import SimulatedArm
-from spatial_vla_sim.record_lerobot import demonstrate
+from spatial_vla_sim.record_lerobot import RecordLeRobot, demonstrate
 from spatial_vla_sim.scene import sample_scene
 from spatial_vla_sim.world import World
 
@@ -171,3 +171,25 @@ def test_an_interrupted_recording_leaves_no_data_set(tmp_path):
     assert not (tmp_path / "d").exists()
     written(tmp_path / "d", lengths=(2,))
     assert len(LeRobotEpisodes(tmp_path / "d").actions) == 2
+
+
+def test_episodes_that_name_a_place_are_recorded_if_the_words_came_true(tmp_path, capsys):
+    RecordLeRobot(tmp_path / "places", episodes=2, size=56, seed=2_000_003, places=("put", "touch")).run()
+    episodes = LeRobotEpisodes(tmp_path / "places")
+    said = [episodes.moment(int(start)).instruction for start in episodes.starts[:-1]]
+    assert said and len(said) + capsys.readouterr().err.count("left out") == 2
+    assert {sentence.split()[0] for sentence in said} <= {"put", "touch"}
+    # What was put somewhere was held on the way, and let go.
+    for first, last, sentence in zip(episodes.starts[:-1], episodes.starts[1:], said, strict=True):
+        gripper = episodes.actions[first:last, 6]
+        assert not sentence.startswith("put") or (gripper.min(), gripper[-1]) == (0.0, 1.0)
+
+
+def test_episodes_in_which_the_words_did_not_come_true_are_left_out(tmp_path, capsys):
+    # Two steps are too few to put anything anywhere.
+    recorder = RecordLeRobot(
+        tmp_path / "places", episodes=1, size=56, seed=2_000_003, steps=2, places=("put",)
+    )
+    with pytest.raises(ValueError, match="no episode"):
+        recorder.run()
+    assert "elsewhere" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from spatial_vla.actions import ActionChunk, ActionEnsemble
+from spatial_vla.cli.eval import Eval
 from spatial_vla.evaluation import Observation, Verdict, run_episode
 from spatial_vla.evaluation.closed_loop import ClosedLoop
 from spatial_vla.evaluation.named import ENVIRONMENTS, made
@@ -124,12 +125,32 @@ def test_the_command_counts_successes(tmp_path, capsys):
     assert written["outcomes"][0]["seed"] == 1001 and written["settings"]["ensemble"] == 2
 
 
+@pytest.mark.parametrize("verb", ["put", "touch"])
+def test_the_expert_makes_words_about_places_true(verb, tmp_path, capsys):
+    out, options = tmp_path / "figures.json", (f"verb={verb}", "size=32")
+    command = ClosedLoop("places", options, "expert", episodes=1, seed=3, output=out)
+    assert command.run() == 0
+    (outcome,) = json.loads(out.read_text())["outcomes"]
+    assert outcome["success"] and outcome["instruction"].startswith(verb) and 5 < outcome["steps"] < 120
+    capsys.readouterr()
+
+
+def test_a_policy_that_does_not_know_places_says_what_it_knows(capsys):
+    assert ClosedLoop("places", episodes=1, seed=3).run() == 2
+    assert "is not understood" in (said := capsys.readouterr().err) and "(touch | tap | point at" in said
+    assert Eval(task="place").run() == 2
+    assert "no episode was run" in (said := capsys.readouterr().err)
+    assert "trained to touch, point, pick an object" in said and "put, place, left in its manifest" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"environment": "moon"}, "expected tabletop, libero or package.module:Class"),
+        ({"environment": "moon"}, "expected tabletop, places, libero or package.module:Class"),
         ({"environment_options": ("colour=red",)}, "does not take colour=red"),
         ({"environment_options": ("touch",)}, "expected key=value"),
+        ({"policy": "expert", "environment": f"{__name__}:Line"}, "has no expert"),
+        ({"environment": "places", "environment_options": ("verb=throw",)}, "expected put, touch, point"),
         ({"environment": "nowhere.at.all:Thing"}, "not installed"),
         ({"episodes": 0}, "one at least"),
     ],

@@ -296,3 +296,14 @@ def test_a_bag_with_camera_frames_and_detections(tmp_path):
         open_source("bag", f"bag={tmp_path / 'run'},camera=/other,detections=/boxes")
     with pytest.raises(LookupError, match="not joined"):
         open_source("bag", f"bag={tmp_path / 'run'},camera=/camera,detections=/boxes,world=map").scene(0)
+
+
+def test_the_scenes_of_the_robots_tasks():
+    source = open_source("tabletop", "size=64,seed=3,count=2")
+    scene, picture = source.scene(1), source.picture(1)
+    assert len(source) == 2 and picture is not None and picture.shape == (64, 64, 3)
+    assert scene.name == "table-4" and scene.image == "table-4.png" and scene.dataset == "tabletop"
+    record = annotate(scene)
+    assert {item["name"] for item in record["objects"]} <= {item.name for item in scene.objects}
+    with pytest.raises(ValueError, match="colour=red"):
+        open_source("tabletop", "colour=red")

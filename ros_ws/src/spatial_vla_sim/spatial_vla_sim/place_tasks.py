@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ from .spatial_scenes import world_scene
 from .world import World
 
 Array = NDArray[np.float64]
-VERBS = {"put": "put {a}", "touch": "touch the place", "point": "point at the place"}
+Verb = Literal["put", "touch", "point"]
+VERBS: dict[Verb, str] = {"put": "put {a}", "touch": "touch the place", "point": "point at the place"}
 VIEWS = {"ego": "seen from the camera", "world": "seen from the robot"}
 #: Room for the hand around a place [m], and how near to it the tool has to be [m].
 HAND_ROOM, REACH = 0.05, 0.02
@@ -53,12 +55,15 @@ class PlaceOutcome:
     margin: float
 
 
-def draw(world: World, rng: np.random.Generator, verb: str, tries: int = 40) -> PlaceTask:
-    """A random task in the world's scene.
+def draw(world: World, rng: np.random.Generator, verb: Verb, tries: int = 40) -> PlaceTask:
+    """A random task in the world's scene that is not done yet.
 
     Raises:
         NoPlace: none of ``tries`` sentences has a place in this scene.
+        ValueError: the verb is unknown.
     """
+    if verb not in VERBS:
+        raise ValueError(f"verb {verb!r} has no place tasks; expected {', '.join(VERBS)}")
     scene, names = world_scene(world), [item.name for item in world.scene.objects]
     for _ in range(tries):
         a, b, *_ = (str(n) for n in rng.permutation(names))
@@ -67,9 +72,11 @@ def draw(world: World, rng: np.random.Generator, verb: str, tries: int = 40) -> 
         phrase = str(rng.choice(RELATION_PHRASES[relation])).format(b=the(b))
         sentence = f"{VERBS[verb].format(a=the(a))} {phrase}{view}"
         try:
-            return task(scene, sentence)
+            given = task(scene, sentence)
         except NoPlace:
             continue
+        if not judge(world, given).success:
+            return given
     raise NoPlace(f"none of {tries} sentences with {verb!r} names a place in scene {world.scene.seed}")
 
 
@@ -143,13 +150,18 @@ def judge(world: World, given: PlaceTask) -> PlaceOutcome:
     return PlaceOutcome(not failure, failure, found.margin)
 
 
-def run_place_task(
-    world: World, arm: SimulatedArm, scene: Scene, verb: str
-) -> tuple[PlaceTask, PlaceOutcome]:
-    """Lay out a scene, draw a task of it, carry it out, and judge."""
+def begin(world: World, arm: SimulatedArm, scene: Scene, verb: Verb) -> PlaceTask:
+    """Lay out a scene and draw its task; the same scene and verb give the same task."""
     world.reset(scene)
     arm.reset()
-    given = draw(world, np.random.default_rng((scene.seed, 2)), verb)
+    return draw(world, np.random.default_rng((scene.seed, 2)), verb)
+
+
+def run_place_task(
+    world: World, arm: SimulatedArm, scene: Scene, verb: Verb
+) -> tuple[PlaceTask, PlaceOutcome]:
+    """Lay out a scene, draw a task of it, carry it out, and judge."""
+    given = begin(world, arm, scene, verb)
     start, idle = world.time_ns, 0
     while idle < SETTLED and (world.time_ns - start) * 1e-9 < LONGEST:
         deltas, gripper = act(world, given)

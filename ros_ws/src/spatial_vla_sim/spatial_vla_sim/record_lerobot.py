@@ -1,11 +1,13 @@
 """Record the scripted expert's episodes as a LeRobot data set: ``python -m spatial_vla_sim.record_lerobot --out DIR``.
 
 One instruction an episode, from rest to rest, with video, depth, intrinsics and the tool's state; the steps are in the
-base frame. ``spatial-vla-record`` records what the small policy is trained on instead.
+base frame. ``--places put touch point`` records places named by words, only episodes in which the words came true.
+``spatial-vla-record`` records what the small policy is trained on instead.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,12 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.spatial.transform import Rotation
 from spatial_vla.datasets import LeRobotWriter
+from spatial_vla.grounding import NoPlace
 from spatial_vla.policy.preprocess import tool_state
 
+from . import place_tasks
 from .arm import SimulatedArm
-from .closed_loop import DT, LONGEST, expert_actor
+from .closed_loop import DT, Actor, expert_actor
 from .scene import Scene, sample_scene
 from .world import World
 
@@ -39,29 +43,61 @@ class RecordLeRobot:
     """seed of the first scene; evaluation uses seeds below one million"""
     codec: str = "libsvtav1"
     """encoder of the video"""
-    steps: int = int(LONGEST / DT)
+    steps: int = int(place_tasks.LONGEST / DT)
     """most steps of an episode"""
+    places: tuple[place_tasks.Verb, ...] = ()
+    """record tasks that name a place instead ("put the red cube left of the ball"), with these verbs in turn"""
 
     def run(self) -> None:
         """Write the data set; there is no folder until all of it is there."""
         world = World(self.size)
         arm = SimulatedArm(world)
         with LeRobotWriter(self.out, round(1 / DT), codec=self.codec) as writer:
-            for seed in track(range(self.seed, self.seed + self.episodes), description="recording"):
-                scene = sample_scene(seed)
-                columns = demonstrate(world, arm, scene, self.steps)
-                writer.add(scene.instruction, **columns)
+            for number in track(range(self.episodes), description="recording"):
+                scene = sample_scene(self.seed + number)
+                if self.places:
+                    verb = self.places[number % len(self.places)]
+                    self._add_place(writer, world, arm, scene, verb)
+                else:
+                    writer.add(scene.instruction, **demonstrate(world, arm, scene, self.steps))
+
+    def _add_place(
+        self, writer: LeRobotWriter, world: World, arm: SimulatedArm, scene: Scene, verb: place_tasks.Verb
+    ) -> None:
+        """Record the scene's place task, unless it has none or the words did not come true; that is said."""
+        try:
+            given = place_tasks.begin(world, arm, scene, verb)
+        except NoPlace as error:
+            print(f"left out: {error}", file=sys.stderr)
+            return
+
+        def act(world: World, _: Scene) -> tuple[NDArray, NDArray]:
+            return place_tasks.act(world, given)
+
+        columns = demonstrate(world, arm, scene, self.steps, act, place_tasks.SETTLED)
+        outcome = place_tasks.judge(world, given)
+        if outcome.success:
+            writer.add(given.sentence, **columns)
+        else:
+            print(f"left out: {given.sentence!r} in scene {scene.seed}: {outcome.failure}", file=sys.stderr)
 
 
-def demonstrate(world: World, arm: SimulatedArm, scene: Scene, most: int) -> dict[str, NDArray]:
-    """One episode of the expert, as the arguments of `LeRobotWriter.add`."""
+def demonstrate(
+    world: World,
+    arm: SimulatedArm,
+    scene: Scene,
+    most: int,
+    act: Actor = expert_actor,
+    rest: int = IDLE,
+) -> dict[str, NDArray]:
+    """One episode of the expert, as the arguments of `LeRobotWriter.add`; ``rest`` steps without motion end it."""
     world.reset(scene)
     arm.reset()
     columns: dict[str, list[NDArray]] = {"images": [], "depth": [], "state": [], "actions": []}
     intrinsics, idle = np.eye(3), 0
-    while idle < IDLE and len(columns["images"]) < most:
+    while idle < rest and len(columns["images"]) < most:
         view = world.render("external")
-        deltas, gripper = expert_actor(world, scene)
+        deltas, gripper = act(world, scene)
         intrinsics = view.camera.K
         columns["images"].append(view.rgb)
         columns["depth"].append(view.depth)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import mujoco
 import numpy as np
@@ -25,7 +26,7 @@ from spatial_vla.spatial import (
 
 from . import ray_camera
 from .model import VISIBLE_GROUP
-from .scene import RGB, Lighting, look_at
+from .scene import RGB, Lighting, look_at, sample_scene
 from .shapes import half_extents
 from .world import World
 
@@ -94,13 +95,7 @@ class SimulatedTables:
     @classmethod
     def open(cls, location: str) -> SimulatedTables:
         """From e.g. "width=640,height=480,things=6,seed=0,count=1000"; what is left out has its default."""
-        try:
-            pairs = [part.split("=", 1) for part in location.split(",") if part]
-            return cls(**{key.strip(): int(value) for key, value in pairs})
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"simulated scenes {location!r} are not understood; expected e.g. 'width=640,things=6,count=100'"
-            ) from error
+        return _opened(cls, location, "width=640,things=6,count=100")
 
     def __len__(self) -> int:
         return self.count
@@ -116,6 +111,52 @@ class SimulatedTables:
     def arrangement(self, index: int) -> Arrangement:
         """Scene and model of a number; the same arguments give the same ones on every machine."""
         return _arrangement(self, index)
+
+
+@dataclass(frozen=True)
+class RobotTables:
+    """The scenes of the robot's tasks, by number, seen by its external camera; picture size [px] and first seed."""
+
+    size: int = 224
+    seed: int = 0
+    count: int = 1000
+
+    @classmethod
+    def open(cls, location: str) -> RobotTables:
+        """From e.g. "size=448,count=100"; what is left out has its default."""
+        return _opened(cls, location, "size=448,count=100")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> SpatialScene:
+        """Scene of a number."""
+        scene = world_scene(_robot_table(self, index))
+        return replace(scene, image=f"{scene.name}.png", dataset="tabletop")
+
+    def picture(self, index: int) -> NDArray[np.uint8] | None:
+        """Its picture, RGB (h, w, 3)."""
+        return _robot_table(self, index).render("external").rgb
+
+
+@lru_cache(maxsize=2)
+def _robot_table(source: RobotTables, index: int) -> World:
+    world = World(source.size)
+    world.reset(sample_scene(source.seed + index))
+    return world
+
+
+_Source = TypeVar("_Source", SimulatedTables, RobotTables)
+
+
+def _opened(cls: type[_Source], location: str, example: str) -> _Source:
+    try:
+        pairs = [part.split("=", 1) for part in location.split(",") if part]
+        return cls(**{key.strip(): int(value) for key, value in pairs})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"simulated scenes {location!r} are not understood; expected e.g. {example!r}"
+        ) from error
 
 
 def world_scene(world: World, camera: str = "external") -> SpatialScene:

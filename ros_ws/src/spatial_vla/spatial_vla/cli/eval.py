@@ -30,8 +30,8 @@ class Eval:
     seed: int = 1000
     """Seed of the first scene; the next ones follow. Training uses seeds from one million on."""
 
-    task: Literal["", "touch", "point", "pick"] = ""
-    """Kind of task; drawn from the seed if empty."""
+    task: Literal["", "touch", "point", "pick", "place"] = ""
+    """Kind of task; drawn from the seed if empty. "place" is refused: policies of this kind were not trained on it."""
 
     bundle: Path | None = None
     """Folder of the policy bundle; the weights that ship with the package if not given."""
@@ -49,7 +49,12 @@ class Eval:
     """Where everything that the nodes say goes."""
 
     def run(self) -> int:
-        """Return 0 when every episode was tried; 1 when something broke; 130 when interrupted."""
+        """Return 0 when every episode was tried; 1 when something broke; 2 when the policy does not know such tasks;
+        130 when interrupted.
+        """
+        if self.task == "place":
+            print(f"spatial-vla eval: {no_places(self.bundle)}", file=sys.stderr)
+            return 2
         from spatial_vla.bringup.arguments import BringupArguments
 
         from .session import Interrupted, RunFailed, TaskPlan, run_tasks
@@ -82,6 +87,25 @@ class Eval:
         names = ("encoder_node", "decoder_node", "instruction_node")
         path.write_text(json.dumps({f"/**/{name}": bundle for name in names}))
         return str(path)
+
+
+def no_places(bundle: Path | None) -> str:
+    """Why place tasks are not run through the graph."""
+    from spatial_vla.language.grammar import VERBS
+    from spatial_vla.policy import default_bundle, read_manifest
+
+    folder = default_bundle() if bundle is None else bundle
+    reserved = [word for word in ("put", "place", "left") if word in read_manifest(folder).words]
+    beyond = (
+        f" (words such as {', '.join(reserved)} in its manifest are reserved, not trained)"
+        if reserved
+        else ""
+    )
+    return (
+        f"no episode was run: the policy {folder} was trained to {', '.join(VERBS)} an object by its name, not on "
+        f"tasks that name a place{beyond}. Such episodes, without ROS: python -m spatial_vla.evaluation.closed_loop "
+        "--environment places --policy expert, or --policy of one that was trained on them"
+    )
 
 
 def summary(outcomes: list[TaskOutcome], timings: list[ChunkTiming]) -> dict[str, Any]:

@@ -150,13 +150,13 @@ class ClosedLoop:
     """Success of a policy in an environment."""
 
     environment: str = "tabletop"
-    """tabletop, libero, or package.module:Class."""
+    """tabletop, places, libero, or package.module:Class."""
 
     environment_options: tuple[str, ...] = ()
     """key=value for it, such as task=pick"""
 
     policy: str = "shipped"
-    """shipped, spatialvla, or package.module:Class."""
+    """shipped, spatialvla, package.module:Class, or expert: the environment's own, where it has one."""
 
     policy_options: tuple[str, ...] = ()
     """key=value for it, such as folder=CHECKPOINT key=bridge_orig/1.0.0"""
@@ -191,8 +191,9 @@ class ClosedLoop:
             ensemble = ActionEnsemble(self.ensemble, self.temperature, self.agreement)
             if self.episodes < 1:
                 raise ValueError(f"{self.episodes} episodes; expected one at least")
-            policy = made(POLICIES, self.policy, self.policy_options)
+            policy = None if self.policy == "expert" else made(POLICIES, self.policy, self.policy_options)
             environment = made(ENVIRONMENTS, self.environment, self.environment_options)
+            policy = policy or _expert(environment, self.environment)
             results = self._play(environment, policy, ensemble if self.ensemble > 1 else None)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             print(f"spatial_vla.evaluation.closed_loop: {error}", file=sys.stderr)
@@ -215,6 +216,12 @@ class ClosedLoop:
         finally:
             environment.close()
         return results
+
+
+def _expert(environment: Any, name: str) -> Policy:
+    if not hasattr(environment, "expert"):
+        raise ValueError(f"environment {name!r} has no expert; name a policy, such as {', '.join(POLICIES)}")
+    return environment.expert()
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ POLICIES = {
 }
 ENVIRONMENTS = {
     "tabletop": "spatial_vla_sim.environment:TabletopEnvironment",
+    "places": "spatial_vla_sim.environment:PlaceEnvironment",
     "libero": "spatial_models.libero:LiberoEnvironment",
 }
 DATA_SETS = {"recorded": "spatial_vla.evaluation.recorded:RecordedSteps"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..actions import ActionChunk
+from ..language.grammar import parse
 from ..policy import Decoder, Encoder, default_bundle
 from .observation import Observation
 
@@ -39,6 +40,8 @@ class BundledPolicy:
                 f"the observation has no {', '.join(absent)}; this policy decides in the robot's base frame and needs "
                 "them: take an environment or a data set that knows them, such as 'tabletop'"
             )
+        # The vocabulary is larger than what was trained: what is outside the grammar is refused, not guessed at.
+        parse(o.instruction)
         features = self.encoder.encode(o.image)
         return self.decoder.decode(
             features,

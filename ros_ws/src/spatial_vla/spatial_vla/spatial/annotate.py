@@ -5,7 +5,8 @@ Record (JSON): ``schema``, ``mode``, ``dataset``, ``scene``, ``image``, ``image_
 3x3, ``world_from_camera`` 4x4}, ``objects`` [{``name``, ``category``, ``box`` 9 numbers in the world frame, ``share``
 visible, ``bbox`` [u0, v0, u1, v1], ``pixel``, ``point``}], ``relations`` {"frame/relation": {``verdict`` n x n,
 ``margin`` n x n}}, ``between`` [[i, j, k]] that hold, ``context`` [{``anchor``, ``points`` k x 3, ``pixels`` k x 2,
-``directions`` {"frame/direction": indices}}], ``compatibility`` [[i, j, frame, direction, verdict, place, yaw]].
+``directions`` {"frame/direction": indices}, perhaps ``rejected`` r x 3}], ``compatibility`` [[i, j, frame, direction,
+verdict, place, yaw]].
 
 Verdicts of relations: 1 yes, -1 no, 0 ambiguous, 9 unknown; of compatibility 1 can, -1 cannot, and what is unknown is
 left out. Pixel centres are at integers.
@@ -37,11 +38,13 @@ Record = dict[str, Any]
 @dataclass(frozen=True)
 class AnnotationOptions:
     """What a record holds. Objects of which less than ``visible_share`` is seen are not asked about, but stand in the
-    way; of "context", at most ``points`` per frame and direction are kept.
+    way; of "context", at most ``points`` per frame and direction are kept, and for each anchor ``rejected`` places that
+    were tried in vain, to look at.
     """
 
     visible_share: float = 0.15
     points: int = 12
+    rejected: int = 0
     context: bool = True
     compatibility: bool = True
     relations: Rules = field(default_factory=Rules)
@@ -139,10 +142,12 @@ def _context(
     scene: SpatialScene, asked: Sequence[int], rng: np.random.Generator, options: AnnotationOptions
 ) -> list[Record]:
     found = free_points(scene, asked, rng, options.context_rules)
-    return [row for anchor, free in found.items() if (row := _context_row(anchor, free, rng, options.points))]
+    return [row for anchor, free in found.items() if (row := _context_row(anchor, free, rng, options))]
 
 
-def _context_row(anchor: int, free: FreePoints, rng: np.random.Generator, most: int) -> Record | None:
+def _context_row(
+    anchor: int, free: FreePoints, rng: np.random.Generator, options: AnnotationOptions
+) -> Record | None:
     """Points that are kept for any direction, and by direction which of them."""
     chosen: dict[str, NDArray[np.intp]] = {}
     order, there = rng.permutation(len(free.points)), np.zeros(len(free.points), bool)
@@ -151,11 +156,12 @@ def _context_row(anchor: int, free: FreePoints, rng: np.random.Generator, most: 
             # One order for all directions, so that frames share their points.
             there[:] = False
             there[rows] = True
-            chosen[f"{frame}/{direction}"] = order[there[order]][:most]
+            chosen[f"{frame}/{direction}"] = order[there[order]][: options.points]
     if not chosen:
         return None
     kept = np.unique(np.concatenate(list(chosen.values())))
-    return {
+    rejected = {"rejected": free.rejected[: options.rejected].tolist()} if options.rejected else {}
+    return rejected | {
         "anchor": anchor,
         "points": free.points[kept].tolist(),
         "pixels": free.pixels[kept].tolist(),

@@ -116,13 +116,15 @@ def point_margins(
 @dataclass(frozen=True, eq=False)
 class FreePoints:
     """Free places about an anchor: ``points`` (k, 3) on the surface, ``pixels`` (k, 2) their projections, ``clearance``
-    (k,) [m], and by frame and direction the indices of those that are there.
+    (k,) [m], and by frame and direction the indices of those that are there; ``rejected`` (r, 3) were tried and are not
+    free, or not seen.
     """
 
     points: Array
     pixels: Array
     clearance: Array
     directions: dict[tuple[Frame, Relation], NDArray[np.intp]]
+    rejected: Array
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ def free_points(
             mine = np.flatnonzero(usable.reshape(shape)[place])
             rows = place * rules.tries + mine
             found = {key: np.flatnonzero(hold[place, mine]) for key, hold in holds.items()}
-            out[anchor] = FreePoints(points[rows], pixels[rows], clear[rows], found)
+            rejected = points.reshape(*shape, 3)[place, ~usable.reshape(shape)[place]]
+            out[anchor] = FreePoints(points[rows], pixels[rows], clear[rows], found, rejected)
     return out
 
 

@@ -39,7 +39,7 @@ class GenerateArgs:
     out: Path
     """folder for the files"""
     source: str = "mujoco"
-    """example, embodiedscan, bop, bag, mujoco, or module:Class with a class method open(location)"""
+    """example, embodiedscan, bop, bag, mujoco, tabletop, or module:Class with a class method open(location)"""
     location: str = ""
     """what the source opens: a folder, or e.g. width=640,height=480,things=6,count=20"""
     mode: Literal["default", "published"] = "default"
@@ -58,6 +58,8 @@ class GenerateArgs:
     """share of the scenes in the validation split"""
     pictures: bool = True
     """write the pictures that the source renders"""
+    rejected: int = 0
+    """of the places tried for free points and found taken or hidden, how many to note per thing, for the viewer"""
     shard: int = 64
     """scenes that a worker makes at a time"""
     workers: int = 0
@@ -73,7 +75,7 @@ class GenerateArgs:
         count = len(open_source(self.source, self.location))
         return Plan(
             self.source, self.location, count, self.mode, self.seed, tuple(self.formats), limits,
-            self.validation, self.pictures, self.shard,
+            self.validation, self.pictures, self.shard, self.rejected,
         )  # fmt: skip
 
 

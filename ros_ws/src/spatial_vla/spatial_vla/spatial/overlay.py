@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 #: Colours (RGB) of directions in the ego frame, and of x, y and z.
 SIDES = {"left": (66, 135, 245), "right": (245, 170, 66), "front": (60, 200, 90), "behind": (220, 70, 200)}
+#: Of places that were tried in vain.
+REJECTED = (200, 40, 40)
 AXES = ((230, 60, 60), (60, 190, 60), (70, 110, 250))
 _BOX, _PLACE, _NEUTRAL = (250, 250, 250), (255, 215, 0), (150, 150, 150)
 _TEXT = cv2.FONT_HERSHEY_SIMPLEX
@@ -46,6 +48,11 @@ class RecordView:
             out.append((points[left], ""))
         return [(points, side) for points, side in out if len(points)]
 
+    def rejected(self) -> Array:
+        """Places (k, 3) that were tried for free points in vain, where the run noted them."""
+        found = [point for row in self.record["context"] for point in row.get("rejected", [])]
+        return np.array(found, np.float64).reshape(-1, 3)
+
     def places(self) -> Array:
         """Distinct places (k, 3) where something would fit."""
         found = [row[5] for row in self.record["compatibility"] if row[5] is not None]
@@ -76,6 +83,9 @@ def drawn(record: Record, picture: Picture, scale: int = 2) -> Picture:
         # Pixel centres are at integers: the picture's corner is at -0.5.
         return np.rint((view.pixels(points) + 0.5) * scale - 0.5).astype(np.int32)
 
+    tried = view.rejected()
+    for u, v in at(tried[np.isfinite(view.pixels(tried)).all(axis=-1)]).tolist():
+        cv2.circle(image, (u, v), scale, REJECTED, 1, cv2.LINE_AA)
     for points, side in view.sides():
         for u, v in at(points).tolist():
             cv2.circle(image, (u, v), 2 * scale, SIDES.get(side, _NEUTRAL), -1, cv2.LINE_AA)

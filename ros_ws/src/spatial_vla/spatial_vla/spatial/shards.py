@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .annotate import Record, annotate
+from .annotate import AnnotationOptions, Record, annotate
 from .published import PublishedOptions, published_annotation, published_questions
 from .questions import QA, QuestionLimits, questions
 from .sources import SceneSource, open_source
@@ -49,6 +49,7 @@ class Plan:
     validation: float
     pictures: bool
     shard: int
+    rejected: int
 
     @property
     def shards(self) -> int:
@@ -81,7 +82,7 @@ def make(source: SceneSource, index: int, plan: Plan) -> tuple[Record, list[QA]]
     if plan.mode == "published":
         record = published_annotation(scene, plan.seed, PublishedOptions())
         return record, published_questions(record)
-    record = annotate(scene, plan.seed)
+    record = annotate(scene, plan.seed, AnnotationOptions(rejected=plan.rejected))
     return record, questions(record, plan.seed, plan.limits)
 
 

@@ -17,6 +17,7 @@ SOURCES = {
     "bop": "spatial_vla.spatial.bop:BopScenes",
     "bag": "spatial_vla.spatial.bag_scenes:BagScenes",
     "mujoco": "spatial_vla_sim.spatial_scenes:SimulatedTables",
+    "tabletop": "spatial_vla_sim.spatial_scenes:RobotTables",
 }
 
 

@@ -20,7 +20,7 @@ import tyro
 from numpy.typing import NDArray
 
 from .annotate import Record
-from .overlay import AXES, SIDES, RecordView, drawn
+from .overlay import AXES, REJECTED, SIDES, RecordView, drawn
 from .questions import QuestionLimits, questions
 from .writers import IMAGE_FOLDER
 
@@ -82,6 +82,7 @@ def page(records: list[Record], images: Path, most: int) -> str:
     axes = "".join(f'<i style="background:rgb{c}">{n}</i>' for n, c in zip("xyz", AXES, strict=True))
     legend = (
         f"<p>Free points, by their side of the thing that was asked about, seen from the camera: {sides} "
+        "Small red rings: places that were tried and are taken or hidden (generate --rejected 20). "
         f"Crosses: places where a thing would fit. Axes of the world: {axes} Red arrows at things: their fronts.</p>"
     )
     body = "\n".join(_section(record, images, most) for record in records)
@@ -140,6 +141,7 @@ def write_rerun(records: list[Record], images: Path, path: Path) -> None:
         points = np.concatenate([p for p, _ in sides]) if sides else np.zeros((0, 3))
         colours = [SIDES.get(side, (150, 150, 150)) for p, side in sides for _ in p]
         stream.log("world/free", rr.Points3D(points, colors=colours, radii=0.004))
+        stream.log("world/rejected", rr.Points3D(view.rejected(), colors=[REJECTED], radii=0.002))
         stream.log("world/places", rr.Points3D(view.places(), colors=[(255, 215, 0)], radii=0.006))
         starts, ends, shades = zip(*view.arrows(), strict=True) if len(names) else ((), (), ())
         arrows = rr.Arrows3D(
