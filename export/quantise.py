@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 LIMIT = 2 * 10**9  # bytes beyond which weights lie beside the graph: ONNX files end at 2 GiB
+ROWS = 64  # fewer stay in single precision
 OPERATORS = ["MatMul", "Gemm", "Conv"]
 
 
@@ -42,18 +44,31 @@ def quantise(path: Path, frames: Iterable[dict[str, NDArray]]) -> None:
             Frames(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=OPERATORS,
+            nodes_to_exclude=_kept(aside),
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
-                # Products of two activations (attention) lose most and gain least.
-                "MatMulConstBOnly": True,
             },
         )
     finally:
         aside.unlink()
+
+
+def _kept(path: Path) -> list[str]:
+    """Products that stay as they are: of two activations, which is attention and geometry, and over a few rows.
+
+    Both lose most and gain least: few rows are where tokens are chosen, many rows are patches.
+    """
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.input)
+    }
+    products = [node for node in graph.node if node.op_type in ("MatMul", "Gemm")]
+    return [n.name for n in products if not weights & set(n.input) or prod(shapes[n.input[0]][:-1]) < ROWS]
 
 
 def quantise_weights(path: Path, bits: Literal[4, 8]) -> None:

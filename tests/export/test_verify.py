@@ -26,13 +26,20 @@ def frames(tmp_path_factory) -> Path:
     return out
 
 
-def test_every_session_is_compared_alone_and_in_a_row(frames: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def full_image(tmp_path_factory) -> Path:
+    """A trained policy with images of the size that recordings have points for."""
     shipped = read_manifest(default_bundle())
     config = replace(CONFIG, image_size=shipped.image_size)  # points of recorded frames are for its patches
+    folder = tmp_path_factory.mktemp("full_image")
     torch.manual_seed(0)
     policy = SpatialPolicy(config, shipped.action_grid(), len(shipped.vocabulary()))
-    write_policy(policy, config, shipped.action_grid(), shipped.vocabulary(), tmp_path / "trained")
-    folder = export(ExportArgs(str(tmp_path / "trained"), tmp_path / "bundle", observations=2))
+    write_policy(policy, config, shipped.action_grid(), shipped.vocabulary(), folder)
+    return folder
+
+
+def test_every_session_is_compared_alone_and_in_a_row(full_image: Path, frames: Path, tmp_path: Path) -> None:
+    folder = export(ExportArgs(str(full_image), tmp_path / "bundle", observations=2))
     assert main(Args(folder, frames=frames, observations=10, sessions=("onnxruntime",), write=True)) == 0
     rows = json.loads((folder / "manifest.json").read_text())["parity"]
     assert [(r["stage"], r["session"], r["observations"], r["ready"]) for r in rows] == [
@@ -56,13 +63,29 @@ def test_a_file_too_far_from_pytorch_fails_and_the_manifest_says_so(bundle: Path
     assert {r["stage"]: r["ready"] for r in fields["parity"]} == {"decoder": True, "encoder": False}
 
 
-def test_8_bits_are_calibrated_with_frames_and_compared(trained: Path, frames: Path, tmp_path: Path) -> None:
+def test_8_bits_are_calibrated_with_frames_and_compared(
+    full_image: Path, frames: Path, tmp_path: Path
+) -> None:
     out = export(
         ExportArgs(
-            str(trained), tmp_path / "int8", precision="int8", frames=frames, calibration=8, stage="encoder"
+            str(full_image),
+            tmp_path / "int8",
+            precision="int8",
+            frames=frames,
+            calibration=8,
+            stage="encoder",
         )
     )
     graph = onnx.load(out / "encoder.onnx").graph
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) > 4
+    made = {name: node for node in graph.node for name in node.output}
+    products = [node for node in graph.node if node.op_type == "MatMul"]
+    eight = [n for n in products if all(made[i].op_type == "DequantizeLinear" for i in n.input if i in made)]
+    kept = [
+        n for n in products if not any(made[i].op_type == "DequantizeLinear" for i in n.input if i in made)
+    ]
+    assert len(eight) >= 8 and len(eight) + len(kept) == len(
+        products
+    )  # two layers; those of attention are kept
+    assert len(kept) >= 4
     row = json.loads((out / "manifest.json").read_text())["parity"][0]
     assert row["precision"] == "int8" and row["ready"] and 0.99 < row["cosine"] < 1.0

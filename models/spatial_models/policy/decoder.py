@@ -115,9 +115,12 @@ class CellHead(nn.Module):
         self.embed = nn.Sequential(nn.Linear(3 * 13, width), nn.GELU(), nn.Linear(width, width))
         self.own = nn.Parameter(torch.zeros(len(centres), width))
 
+    def table(self) -> Tensor:
+        """Embeddings of the cells (cells, width)."""
+        return self.embed(self.fourier(self.centres)) + self.own
+
     def forward(self, x: Tensor) -> Tensor:
-        table = self.embed(self.fourier(self.centres)) + self.own
-        return x @ table.T / x.shape[-1] ** 0.5
+        return x @ self.table().T / x.shape[-1] ** 0.5
 
 
 class ActionDecoder(nn.Module):

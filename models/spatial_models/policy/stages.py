@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..spa.preprocessing import normalise
 from ..stage import Stage
+from .decoder import CellHead
 from .policy import SpatialPolicy
 
 
@@ -28,12 +29,27 @@ class EncoderStage(nn.Module):
         return self.encoder.transform(patches)[:, 1:].float()
 
 
+class _TrainedHead(nn.Module):
+    """A head whose embeddings of the cells are computed once: they depend on weights alone."""
+
+    table: Tensor
+
+    def __init__(self, head: CellHead) -> None:
+        super().__init__()
+        self.register_buffer("table", head.table().detach().T.contiguous() / head.own.shape[-1] ** 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.table
+
+
 class DecoderStage(nn.Module):
     """Features to tokens; choosing the tokens happens inside the engine."""
 
     def __init__(self, policy: SpatialPolicy) -> None:
         super().__init__()
         self.decoder = policy.decoder
+        self.decoder.translation = _TrainedHead(self.decoder.translation)
+        self.decoder.rotation = _TrainedHead(self.decoder.rotation)
 
     def forward(
         self, features: Tensor, points: Tensor, valid: Tensor, state: Tensor, words: Tensor
