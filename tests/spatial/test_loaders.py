@@ -15,7 +15,7 @@ from spatial_vla.spatial.annotate import annotate
 from spatial_vla.spatial.free_space import supports
 from spatial_vla.spatial.plain_pickle import read_plain_pickle
 from spatial_vla.spatial.sources import open_source
-from spatial_vla_sim.spatial_scenes import SimulatedTables
+from spatial_vla_sim.spatial_scenes import RobotTables, SimulatedTables, _robot_table
 
 TABLES = SimulatedTables(things=5, width=160, height=120)
 CATEGORIES = ["floor", "object", "cube", "brick", "book", "can", "ball", "clock", "speaker", "tray"]
@@ -305,5 +305,11 @@ def test_the_scenes_of_the_robots_tasks():
     assert scene.name == "table-4" and scene.image == "table-4.png" and scene.dataset == "tabletop"
     record = annotate(scene)
     assert {item["name"] for item in record["objects"]} <= {item.name for item in scene.objects}
+    # Nothing, the arm included, is in front of what is called seen.
+    depth = _robot_table(RobotTables(64, 3, 2), 1).render("external").depth
+    for row in record["context"]:
+        for point, (u, v) in zip(row["points"], np.rint(row["pixels"]).astype(int), strict=True):
+            around = depth[max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2]
+            assert around.max() > scene.eye_points(np.array(point))[2] - 0.02
     with pytest.raises(ValueError, match="colour=red"):
         open_source("tabletop", "colour=red")

@@ -115,7 +115,10 @@ class SimulatedTables:
 
 @dataclass(frozen=True)
 class RobotTables:
-    """The scenes of the robot's tasks, by number, seen by its external camera; picture size [px] and first seed."""
+    """The scenes of the robot's tasks, by number, seen by its external camera; picture size [px] and first seed.
+
+    The arm is at its start, where it hides nothing of the table around the things.
+    """
 
     size: int = 224
     seed: int = 0
