@@ -62,7 +62,7 @@ def freeze(node: str) -> Callable[[Patient, random.Random], None]:
 
 
 def spoiled(
-    stream: str, change: Callable[[Any, random.Random], list[Any]], seconds: float = 1.3
+    stream: str, change: Callable[[Any, random.Random], list[Any]], seconds: float = 1.9
 ) -> Callable[[Patient, random.Random], None]:
     """Change every message of a stream for a while."""
 
@@ -154,7 +154,7 @@ def burst(patient: Patient, rng: random.Random) -> None:
     """Chunks are held back, then all come at once."""
     held: list[Any] = []
     patient.spoil("chunks", lambda message: held.append(message) or [])
-    patient.wait(rng.uniform(1.1, 1.4))
+    patient.wait(rng.uniform(1.7, 2.0))
     patient.spoil("chunks", lambda message: [*held, message])
     patient.wait(0.3)
     patient.spoil("chunks", None)

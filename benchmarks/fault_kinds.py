@@ -194,7 +194,7 @@ FAULTS = (
     Fault(
         "no chunks",
         "motion_node hears no more of them",
-        spoiled("chunks", dropped, 1.8),
+        spoiled("chunks", dropped),
         USED_UP,
         ("motion_node.starved",),
         ("no chunk",),

@@ -33,7 +33,7 @@ from spatial_vla_interfaces.msg import MotionStatus
 
 AT_REST, MOVING = 0.01, 0.1  # rad/s
 PAUSE = 0.1  # s at rest that count as a stop
-WATCHED = 1.6  # s of simulated time after a fault in which a stop is looked for
+WATCHED = 1.8  # s of simulated time after a fault in which a stop is looked for
 TOLD = 1.6  # s of real time after the fault's end for diagnostics, which come once a second
 PATIENCE = 30.0  # s of real time
 
