@@ -110,6 +110,7 @@ def _policy(folder: Path) -> Checkpoint:
         "grid": json.loads(grid.to_json()),
         "words": list(words.words),
         "max_words": words.max_words,
+        "reserved": list(words.reserved),
         "preprocessing": PREPROCESSING,
         "actions": ACTIONS,
         "source": source,

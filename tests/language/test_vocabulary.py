@@ -29,3 +29,10 @@ def test_empty_instructions_are_refused(nothing: str) -> None:
 def test_long_sentences_are_refused_not_cut() -> None:
     with pytest.raises(UnknownInstruction, match="at most 6"):
         WORDS.encode("the the the the the the cube")
+
+
+def test_a_word_without_training_is_refused_though_it_has_an_id() -> None:
+    words = Vocabulary(("touch", "the", "left"), reserved=("left",))
+    with pytest.raises(UnknownInstruction, match=r"not trained on: left\. Known words: touch, the$"):
+        words.encode("touch the left")
+    assert words.encode("touch the").tolist()[:3] == [1, 2, 0]

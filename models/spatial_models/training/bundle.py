@@ -21,7 +21,8 @@ def write_policy(
 ) -> None:
     """Write weights, grid and description into a folder, each aside and renamed."""
     out.mkdir(parents=True, exist_ok=True)
-    description = {"model": asdict(config), "words": list(words.words), "max_words": words.max_words}
+    sentences = {"words": list(words.words), "max_words": words.max_words, "reserved": list(words.reserved)}
+    description = {"model": asdict(config), **sentences}
     (out / (GRID + ".tmp")).write_text(grid.to_json())
     (out / (DESCRIPTION + ".tmp")).write_text(json.dumps(description, indent=1))
     save_file({k: v.contiguous() for k, v in policy.state_dict().items()}, out / (WEIGHTS + ".tmp"))
@@ -33,7 +34,8 @@ def read_policy(folder: Path) -> tuple[SpatialPolicy, ActionGrid, Vocabulary]:
     """The trained policy of a folder, in evaluation mode, with its grid and vocabulary."""
     description = json.loads((folder / DESCRIPTION).read_text())
     grid = ActionGrid.from_json((folder / GRID).read_text())
-    words = Vocabulary(tuple(description["words"]), description["max_words"])
+    reserved = tuple(description.get("reserved", ()))
+    words = Vocabulary(tuple(description["words"]), description["max_words"], reserved)
     policy = SpatialPolicy(PolicyConfig(**description["model"]), grid, len(words))
     policy.load_state_dict(load_file(folder / WEIGHTS))
     return policy.eval(), grid, words

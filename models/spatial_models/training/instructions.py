@@ -18,8 +18,9 @@ RELATION_WORDS = (
 def vocabulary() -> Vocabulary:
     """Every word of the grammar, then the words of relations."""
     phrases = [p for choices in (*VERBS.values(), *SHAPES.values()) for p in choices] + list(COLOURS)
-    words = [w for p in phrases for w in p.split()] + ["the", "please"] + RELATION_WORDS.split()
-    return Vocabulary(tuple(dict.fromkeys(words)))
+    words = dict.fromkeys([w for p in phrases for w in p.split()] + ["the", "please"])
+    reserved = tuple(w for w in RELATION_WORDS.split() if w not in words)
+    return Vocabulary((*words, *reserved), reserved=reserved)
 
 
 def sentence_drawer(words: Vocabulary) -> Sentence:

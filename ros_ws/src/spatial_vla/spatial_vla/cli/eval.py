@@ -95,7 +95,7 @@ def no_places(bundle: Path | None) -> str:
     from spatial_vla.policy import default_bundle, read_manifest
 
     folder = default_bundle() if bundle is None else bundle
-    reserved = [word for word in ("put", "place", "left") if word in read_manifest(folder).words]
+    reserved = read_manifest(folder).reserved[:3]
     beyond = (
         f" (words such as {', '.join(reserved)} in its manifest are reserved, not trained)"
         if reserved

@@ -15,10 +15,14 @@ class UnknownInstruction(ValueError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Word-level vocabulary; id 0 is padding, word i has id i + 1. ``max_words`` is the padded length L."""
+    """Word-level vocabulary; id 0 is padding, word i has id i + 1. ``max_words`` is the padded length L.
+
+    Words that are ``reserved`` have ids, for weights to come, but were in no sentence of the training.
+    """
 
     words: tuple[str, ...]
     max_words: int = 12
+    reserved: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.words) + 1
@@ -27,16 +31,17 @@ class Vocabulary:
         """Sentence to ids (L,) int64, padded with 0. Case and punctuation do not count.
 
         Raises:
-            UnknownInstruction: naming the unknown words and listing the known ones.
+            UnknownInstruction: naming the unknown or reserved words and listing the known ones.
         """
         said = re.findall(r"[a-z]+", sentence.lower())
         if not said:
             raise UnknownInstruction(f"instruction {sentence!r} is empty; try 'touch the red cube'")
-        unknown = [w for w in said if w not in self.words]
+        known = [w for w in self.words if w not in self.reserved]
+        unknown = [w for w in said if w not in known]
         if unknown:
             raise UnknownInstruction(
-                f"instruction {sentence!r} has words that the policy does not know: {', '.join(unknown)}. "
-                f"Known words: {', '.join(self.words)}"
+                f"instruction {sentence!r} has words that the policy was not trained on: {', '.join(unknown)}. "
+                f"Known words: {', '.join(known)}"
             )
         if len(said) > self.max_words:
             raise UnknownInstruction(

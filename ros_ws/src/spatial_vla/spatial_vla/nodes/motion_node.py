@@ -152,7 +152,10 @@ class MotionNode(SpatialNode):
         for name in ("chunks_accepted", "chunks_late", "chunks_clamped", "holds"):
             self.counters[name] = getattr(status, name)
         dict.update(self.counters, self._tally.counts)  # Counter's own update would add
-        readings = {"image_to_command_ms": status.image_to_command_ms, "tracking_error_mm": 1e3 * status.tracking_error}
+        readings = {
+            "image_to_command_ms": status.image_to_command_ms,
+            "tracking_error_mm": 1e3 * status.tracking_error,
+        }
         self.diagnostics.readings.update(readings)
         if changed:
             self._look_for_starvation(status)

@@ -52,7 +52,7 @@ class Manifest:
         image_size, patch, cells: encoder input side, patch side [px], sub-cells per patch.
         channels: features per patch. steps, dt: chunk length and duration of a step [s].
         base_frame, tcp_frame: frames that deltas and tool state refer to. rotation_form: "rotation_vector".
-        grid: JSON of the action grid. words, max_words: the vocabulary.
+        grid: JSON of the action grid. words, max_words, reserved: the vocabulary.
         precision: of the engines. files: name to SHA-256.
         trained: free-form provenance (data, commands, versions).
         kind: "policy". preprocessing: of images, before the engines and inside them.
@@ -85,6 +85,7 @@ class Manifest:
     preprocessing: dict[str, Any] = field(default_factory=lambda: dict(PREPROCESSING))
     camera: dict[str, Any] | None = None
     actions: dict[str, str] = field(default_factory=lambda: dict(ACTIONS))
+    reserved: list[str] = field(default_factory=list)
     source: dict[str, str] = field(default_factory=dict)
     parity: list[dict[str, Any]] = field(default_factory=list)
 
@@ -115,7 +116,7 @@ class Manifest:
 
     def vocabulary(self) -> Vocabulary:
         """The words that the decoder understands."""
-        return Vocabulary(tuple(self.words), self.max_words)
+        return Vocabulary(tuple(self.words), self.max_words, tuple(self.reserved))
 
     def to_json(self) -> str:
         """As JSON text."""
