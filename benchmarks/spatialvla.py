@@ -29,6 +29,7 @@ from spatial_models.spatialvla.configuration import SpatialVlaConfig
 from spatial_models.spatialvla.generate import ActionDecoder, generate_freely
 from spatial_models.spatialvla.model import Sequences, SpatialVla
 from spatial_models.spatialvla.paligemma import plain_paligemma
+from spatial_models.spatialvla.sizes import sized
 from spatial_vla.report.environment import device as processor
 from spatial_vla.report.environment import versions
 from torch import Tensor
@@ -79,27 +80,10 @@ class Args:
 
 def configuration(args: Args) -> SpatialVlaConfig:
     """Released sizes, or fewer layers of smaller width."""
-    text: dict[str, Any] = {"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26}
-    vision: dict[str, Any] = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27}
-    if not args.full:
-        head = args.width // 8
-        text |= {"hidden_size": args.width, "intermediate_size": 4 * args.width, "head_dim": head}
-        text |= {"num_hidden_layers": args.layers, "query_pre_attn_scalar": head}
-        vision |= {"hidden_size": args.vision_width, "intermediate_size": 4 * args.vision_width}
-        vision |= {"num_hidden_layers": args.vision_layers}
-    fixed = {"model_type": "gemma2", "vocab_size": 265347, "num_key_value_heads": 4, "num_attention_heads": 8}
-    siglip = {"model_type": "siglip_vision_model", "patch_size": 14, "num_attention_heads": 16}
-    fields = {
-        "model_type": "spatialvla",
-        "action_token_begin_idx": 257153,
-        "spatial_token_num": 8194,
-        "image_token_index": 257152,
-        "use_vision_zoe": False,
-        "torch_dtype": {"fp32": "float32", "bf16": "bfloat16"}[args.precision],
-        "text_config": text | fixed | {"tie_word_embeddings": False},
-        "vision_config": vision | siglip | {"vision_use_head": False},
-    }
-    return SpatialVlaConfig.from_fields(fields)
+    dtype = {"fp32": "float32", "bf16": "bfloat16"}[args.precision]
+    if args.full:
+        return sized(dtype=dtype)
+    return sized(args.width, args.layers, args.vision_width, args.vision_layers, dtype)
 
 
 def build(args: Args) -> SpatialVla:

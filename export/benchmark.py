@@ -25,7 +25,7 @@ from checkpoints import Shape, read_checkpoint
 from floors import Floor, floor_of, measured_rates
 from observations import Chain, RecordedFrames, seeded, torch_session
 from parity import Comparable
-from quantise import quantise
+from quantise import quantise, quantise_weights
 from spatial_models.session import TorchSession
 from spatial_models.spa import (
     spa_vit_base_patch16,
@@ -34,6 +34,9 @@ from spatial_models.spa import (
     spa_vit_tiny_patch16,
 )
 from spatial_models.spa.stages import encoder_stage
+from spatial_models.spatialvla.model import SpatialVla
+from spatial_models.spatialvla.sizes import sized
+from spatial_models.spatialvla.stages import spatialvla_stages
 from spatial_models.stage import Stage
 from spatial_vla.policy import default_bundle
 from spatial_vla.report.environment import device, versions
@@ -55,7 +58,8 @@ class Args:
     """Measure every session of this machine."""
 
     models: tyro.conf.Positional[tuple[str, ...]] = ("policy", "spa-base")
-    """policy (the one that ships), spa-tiny, spa-small, spa-base, spa-large (random weights), or a checkpoint"""
+    """policy (the one that ships), a checkpoint, or with random weights spa-tiny, spa-small, spa-base, spa-large,
+    spatialvla-small (306 M)"""
     runs: int = 30
     """measured runs of each session"""
     warmup: int = 3
@@ -75,6 +79,10 @@ def stages_of(model: str) -> tuple[dict[str, Stage], Any]:
     if model in SPA:
         torch.manual_seed(0)
         return encoder_stage(SPA[model]()), None
+    if model == "spatialvla-small":
+        torch.manual_seed(0)
+        small = SpatialVla(sized(512, 6, 288, 6, "float32")).eval()
+        return spatialvla_stages(small, (4096, 4096, 2)), None
     checkpoint = read_checkpoint(str(default_bundle()) if model == "policy" else model, Shape())
     return checkpoint.stages("fp32", 0), checkpoint
 
@@ -98,6 +106,12 @@ def candidates(
         for kind in kinds:
             if not kind.endswith("bf16"):
                 found[f"{kind}-int8"], _ = open_session(small, kind, threads=args.threads)
+    if name == "decode_step":
+        for bits in (8, 4):
+            small = folder / f"{name}-w{bits}.onnx"
+            small.write_bytes(path.read_bytes())
+            quantise_weights(small, bits)
+            found[f"onnxruntime-w{bits}"], _ = open_session(small, "onnxruntime", threads=args.threads)
     return found
 
 
