@@ -140,7 +140,7 @@ def test_a_policy_that_does_not_know_places_says_what_it_knows(capsys):
     assert "is not understood" in (said := capsys.readouterr().err) and "(touch | tap | point at" in said
     assert Eval(task="place").run() == 2
     assert "no episode was run" in (said := capsys.readouterr().err)
-    assert "trained to touch, point, pick an object" in said and "put, place, left in its manifest" in said
+    assert "trained to touch, point, pick an object" in said and "are reserved, not trained" in said
 
 
 @pytest.mark.parametrize(

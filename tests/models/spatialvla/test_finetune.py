@@ -62,8 +62,8 @@ def here(checkpoint, recording, out, *more):
     return out
 
 
-def losses(out):
-    """By optimiser step; what was done again after a resumption counts once, and must agree."""
+def by_step(out):
+    """Losses; what was done again after a resumption counts once, and must agree."""
     found = {}
     for path in sorted(out.glob("log/version_*/metrics.csv")):
         with path.open() as file:
@@ -71,6 +71,11 @@ def losses(out):
                 if row.get("loss"):
                     step, loss = int(row["step"]), float(row["loss"])
                     assert found.setdefault(step, loss) == pytest.approx(loss, rel=1e-5)
+    return found
+
+
+def losses(out):
+    found = by_step(out)
     return [found[step] for step in sorted(found)]
 
 
@@ -129,7 +134,10 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not(whole, checkpoint, 
     reached = torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"]
     assert 0 < reached <= 6
     here(checkpoint, recording, tmp_path)
-    np.testing.assert_allclose(losses(tmp_path), losses(whole), rtol=1e-5)
+    expected, found = by_step(whole), by_step(tmp_path)
+    # Lightning writes the row of a step after its checkpoint; a kill between the two leaves that row out.
+    assert set(expected) - set(found) <= {reached - 1} and max(found) == max(expected)
+    assert found == {step: pytest.approx(expected[step], rel=1e-5) for step in found}
     with pytest.raises(ValueError, match="was trained with batch 4, this run has 2"):
         here(checkpoint, recording, tmp_path, "batch=2")
 
