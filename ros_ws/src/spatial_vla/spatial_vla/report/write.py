@@ -89,8 +89,11 @@ def feature_figures(run: Run) -> list[Figure]:
 
 
 def _features(message: bag.Any) -> np.ndarray:
-    half = np.asarray(message.data, np.uint16).view(np.float16)
-    return half.reshape(message.rows, message.cols, message.channels).astype(np.float32)
+    """Features (rows, cols, channels) float32; bags of earlier versions hold single precision."""
+    data = np.asarray(message.data)
+    if data.dtype.kind != "f":
+        data = data.astype(np.uint16).view(np.float16)
+    return data.reshape(message.rows, message.cols, message.channels).astype(np.float32)
 
 
 def _image_at(run: Run, stamp: int) -> np.ndarray | None:
