@@ -171,7 +171,7 @@ def first_rest(moved: list[float], since: float) -> float:
 
 def run(args: Args, rows: list[dict[str, Any]]) -> None:
     """All trials that are still to do, each written down at once."""
-    done = {(row["kind"], row["seed"]) for row in rows}
+    done = {(row["kind"], row["seed"]) for row in rows if "seed" in row}
     kinds = [fault for fault in FAULTS if args.only in fault.name]
     todo = [(f, s) for s in range(args.seeds) for f in kinds if (f.name, s) not in done]
     began, previous = time.monotonic(), ""
