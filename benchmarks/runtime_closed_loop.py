@@ -139,15 +139,15 @@ def measure(args: Args, bundle: Path, small: Path | None) -> list[Episode]:
     rows = kept.read_text().splitlines() if kept.exists() else []
     done = [e for e in (Episode(**json.loads(row)) for row in rows) if e.bundle == read_manifest(bundle).hash]
     seeds = range(args.seed, args.seed + args.episodes)
-    have = {(e.seed, e.session) for e in done}
-    left = [seed for seed in seeds if not all((seed, name) in have for name in args.sessions)]
+    found = {(e.seed, e.session): e for e in done if e.seed in seeds}
+    left = [seed for seed in seeds if not all((seed, name) in found for name in args.sessions)]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.workers, spawn, _start, (bundle, small, args.sessions)) as pool:
         for episodes in tqdm(pool.map(_run, left), total=len(left), unit="scene"):
             with kept.open("a") as file:
                 file.writelines(json.dumps(asdict(episode)) + "\n" for episode in episodes)
-            done += episodes
-    return [e for e in done if e.seed in seeds]
+            found |= {(e.seed, e.session): e for e in episodes}  # once each, however often it was run
+    return list(found.values())
 
 
 def summary(episodes: list[Episode]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from spatial_vla.geometry import SE3, PinholeCamera
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import header, time_message, transform_message
 from spatial_vla.nodes.images import image_from_array, info_from_camera
+from spatial_vla_interfaces.msg import ActionChunk, ActionGrid, FeatureMap, PolicyStatus
 from tf2_msgs.msg import TFMessage
 
 MS = 1_000_000
@@ -176,6 +177,21 @@ class Robot(Graph):
         for name, kind in (("camera_info", CameraInfo), ("image", Image), ("depth", Image)):
             self.offer(f"camera/external/{name}", kind)
         self.offer("joint_states", JointState)
+
+    def start_policy(self):
+        """Encoder and decoder at work, and what they say received."""
+        for name in ("robot_state_publisher", "encoder_node", "decoder_node"):
+            self.start(name)
+        for kind, topic in (
+            (FeatureMap, "features"),
+            (ActionChunk, "action_chunk"),
+            (PolicyStatus, "policy_status"),
+        ):
+            self.subscribe(kind, topic)
+        self.subscribe(ActionGrid, "action_grid", qos.LATCHED)
+        self.mount_camera()
+        self.ready()
+        self.frame_until("features")
 
     def frame_until(self, topic, **show):
         """Keep time and camera running until another message comes on ``topic``; returns it."""

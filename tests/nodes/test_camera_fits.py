@@ -6,7 +6,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import CameraInfo
 from spatial_vla.nodes import qos
-from spatial_vla_interfaces.msg import ActionChunk, FeatureMap, Instruction, PolicyStatus
+from spatial_vla_interfaces.msg import Instruction, PolicyStatus
 
 
 def wide(info):
@@ -25,14 +25,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def policy(robot):
-    for name in ("robot_state_publisher", "encoder_node", "decoder_node"):
-        robot.start(name)
-    robot.subscribe(FeatureMap, "features")
-    robot.subscribe(ActionChunk, "action_chunk")
-    robot.subscribe(PolicyStatus, "policy_status")
-    robot.mount_camera()
-    robot.ready()
-    robot.frame_until("features")
+    robot.start_policy()
     return robot
 
 

@@ -11,7 +11,7 @@ from spatial_vla.nodes.conversions import (
 )
 from spatial_vla.nodes.images import image_from_array
 from spatial_vla.policy import default_bundle, read_manifest
-from spatial_vla_interfaces.msg import ActionChunk, ActionGrid, FeatureMap, Instruction, PolicyStatus
+from spatial_vla_interfaces.msg import Instruction, PolicyStatus
 from std_msgs.msg import Header
 
 MANIFEST = read_manifest(default_bundle())
@@ -19,15 +19,7 @@ MANIFEST = read_manifest(default_bundle())
 
 @pytest.fixture(scope="module", autouse=True)
 def nodes(robot):
-    for name in ("robot_state_publisher", "encoder_node", "decoder_node"):
-        robot.start(name)
-    robot.subscribe(FeatureMap, "features")
-    robot.subscribe(ActionChunk, "action_chunk")
-    robot.subscribe(PolicyStatus, "policy_status")
-    robot.subscribe(ActionGrid, "action_grid", qos.LATCHED)
-    robot.mount_camera()
-    robot.ready()
-    robot.frame_until("features")
+    robot.start_policy()
     return robot
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..training.schedule import linear_schedule
 from .evaluate import read_rows
 
 Batch = dict[str, Tensor]
@@ -178,14 +179,7 @@ class QaModule(L.LightningModule):
         """AdamW; the rate rises and falls linearly."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=self.hparams["learning_rate"], weight_decay=0.0)
-        total = self.hparams["total_steps"]
-        rising = max(1, round(self.hparams["warmup"] * total))
-
-        def factor(step: int) -> float:
-            return min((step + 1) / rising, max(0.0, (total - step) / max(1, total - rising)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return linear_schedule(optimiser, self.hparams["warmup"], self.hparams["total_steps"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""

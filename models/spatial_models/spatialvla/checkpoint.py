@@ -97,8 +97,6 @@ def load(
                 if (name := from_released(released)) in expected
             }
             model.load_state_dict(placed, strict=False, assign=True)
-    for parameter in model.parameters():  # transformers leaves these as they are
-        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
     owners = (model.vision_tower, model.language_model, model.vision_zoe_model)
     for owner in filter(None, owners):
         _fill_buffers(owner, torch.device(device))
@@ -125,8 +123,6 @@ def load_depth_network(folder: str | Path) -> ZoeDepthForDepthEstimation:
     if missing := [to_released(DEPTH + name) for name in network.state_dict() if name not in placed]:
         raise CheckpointMismatch(folder, missing)
     network.load_state_dict(placed, assign=True)
-    for parameter in network.parameters():
-        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
     _fill_buffers(network, torch.device("cpu"))
     return network.eval()
 
@@ -195,6 +191,8 @@ def _check(where: Path, found: Mapping[str, Shape], model: SpatialVla, skip: tup
 
 def _fill_buffers(owner: PreTrainedModel, device: torch.device) -> None:
     """Give their values to the buffers that no file holds: positions, rotary frequencies and the like."""
+    for parameter in owner.parameters():  # transformers leaves these as they are
+        parameter._is_hf_initialized = True  # pyright: ignore[reportAttributeAccessIssue]
     for module in owner.modules():
         buffers: dict[str, Tensor | None] = module._buffers
         empty = {n: t for n, t in buffers.items() if t is not None and t.is_meta}

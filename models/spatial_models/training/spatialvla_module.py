@@ -23,6 +23,7 @@ from ..spatialvla.model import IGNORED, Sequences, SpatialVla
 from ..spatialvla.positions import MissingDepth, Positions, Request
 from ..spatialvla.prompt import Prompts, image_tensor
 from ..spatialvla.trainable import trainable
+from .schedule import linear_schedule
 
 Batch = dict[str, Tensor]
 
@@ -192,14 +193,7 @@ class SpatialVlaModule(L.LightningModule):
         """AdamW; the rate rises and falls linearly."""
         rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
         optimiser = torch.optim.AdamW(trainable(self.model).values(), lr=rate, weight_decay=decay)
-        total = self.hparams["total_steps"]
-        rising = max(1, round(self.hparams["warmup"] * total))
-
-        def factor(step: int) -> float:
-            return min((step + 1) / rising, max(0.0, (total - step) / max(1, total - rising)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return linear_schedule(optimiser, self.hparams["warmup"], self.hparams["total_steps"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""
