@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, panda_urdf
 
+from .calibration_board import CalibrationBoard
 from .scene import ObjectSpec, Scene
 from .shapes import PRIMITIVE, volume
 
@@ -37,9 +38,12 @@ def object_body(index: int) -> str:
     return f"object{index}"
 
 
-def build_model(scene: Scene) -> mujoco.MjModel:
-    """Compile the scene (about 1 ms). Same scene, same model."""
-    return build_spec(scene).compile()
+def build_model(scene: Scene, board: CalibrationBoard | None = None) -> mujoco.MjModel:
+    """Compile the scene (about 1 ms), with a calibration board if there is one. Same scene, same model."""
+    spec = build_spec(scene)
+    if board is not None:
+        board.add_to(spec, VISIBLE_GROUP)
+    return spec.compile()
 
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:

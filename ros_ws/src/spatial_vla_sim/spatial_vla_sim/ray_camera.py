@@ -2,7 +2,7 @@
 
 ``mj_multiRay`` intersects all pixels' rays in C. Rays have unit length along the optical axis, so what it returns as
 distance is depth along that axis. Colour is Lambert shading from an ambient term, a light at the camera and one
-directed light. No textures, no transparency, no shadows.
+directed light. No transparency, no shadows, and no textures but the print of a calibration board.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spatial_vla.geometry import SE3, PinholeCamera
 
+from .calibration_board import GEOM, CalibrationBoard
 from .model import VISIBLE_GROUP
 from .scene import Lighting
 
@@ -52,28 +53,34 @@ def render(
     world_from_camera: SE3,
     lighting: Lighting,
     object_of_geom: NDArray[np.int32],
+    board: CalibrationBoard | None = None,
 ) -> Frame:
     """Cast one ray per pixel into the visible geoms.
 
     Args:
         data: positions must be current (``mj_forward`` or ``mj_step`` has run).
         object_of_geom: (ngeom + 1,) instance id of each geom; the last entry is that of the background.
+        board: the one that is in the model.
     """
     rays = np.ascontiguousarray(_rays(camera) @ world_from_camera.rotation.T)
     count, eye = len(rays), world_from_camera.translation
     geom, depth, normals = np.empty(count, np.int32), np.empty(count), np.empty(3 * count)
     mujoco.mj_multiRay(model, data, eye, rays.ravel(), _VISIBLE, True, -1, geom, depth, normals, count, FAR)
     shape = (camera.height, camera.width)
-    rgb = _shade(model, geom, normals.reshape(-1, 3), rays, lighting).reshape(*shape, 3)
+    albedo = np.vstack((model.geom_rgba[:, :3], BACKGROUND_RGB)).astype(np.float32)[geom]
+    if board is not None:
+        seen = (geom == model.geom(GEOM).id).reshape(shape)
+        pose = world_from_camera.inverse() @ board.world_from_board(data)
+        board.paint(albedo.reshape(*shape, 3), seen, camera, pose)
+    rgb = _shade(albedo, geom, normals.reshape(-1, 3), rays, lighting).reshape(*shape, 3)
     depth = np.where(geom >= 0, depth, 0.0).astype(np.float32).reshape(shape)
     return Frame(rgb, depth, object_of_geom[geom].reshape(shape), camera, world_from_camera)
 
 
 def _shade(
-    model: mujoco.MjModel, geom: NDArray[np.int32], normals: NDArray, rays: NDArray, lighting: Lighting
+    albedo: NDArray, geom: NDArray[np.int32], normals: NDArray, rays: NDArray, lighting: Lighting
 ) -> NDArray[np.uint8]:
-    """Colours (n, 3) of ray hits; geom -1 is the background."""
-    albedo = np.vstack((model.geom_rgba[:, :3], BACKGROUND_RGB)).astype(np.float32)[geom]
+    """Colours (n, 3) of ray hits with ``albedo`` (n, 3); geom -1 is the background."""
     facing = -np.einsum("ij,ij->i", normals, rays) / _ray_lengths(rays)
     lit = normals @ np.array(lighting.direction)
     light = lighting.ambient + lighting.headlight * facing.clip(0.0) + lighting.directed * lit.clip(0.0)

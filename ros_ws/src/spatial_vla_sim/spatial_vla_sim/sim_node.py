@@ -15,13 +15,13 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import ok, try_shutdown
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import time_message
+from spatial_vla.nodes.lean_node import LeanNode
 from spatial_vla.nodes.parameters import NodeParameter
 from spatial_vla.nodes.run import EXIT_OK, EXIT_REFUSED
 from spatial_vla_interfaces.msg import SimState
@@ -30,6 +30,7 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from . import commands, messages
+from .calibration_board import CalibrationBoard
 from .camera_publisher import CameraPublisher, mount_transforms
 from .pacer import Pacer
 from .scene import sample_scene
@@ -46,6 +47,11 @@ PARAMETERS = (
     NodeParameter("task", "", "Task at start: touch, point or pick; empty: drawn from the seed."),
     NodeParameter("camera_size", 224, "Image width and height [px].", 32, 1024),
     NodeParameter(
+        "calibration_board",
+        "",
+        "Shows the board of `spatial-vla calibrate board`: table or gripper; empty: none.",
+    ),
+    NodeParameter(
         "real_time_factor",
         1.0,
         "Simulated seconds per second, at most; a machine that cannot keep up is slower and never catches up.",
@@ -56,14 +62,15 @@ PARAMETERS = (
 )
 
 
-class SimNode(Node):
+class SimNode(LeanNode):
     """Steps a ``World`` at no more than real time; see the module's text."""
 
     def __init__(self) -> None:
         super().__init__("sim_node")
         self._declare_parameters()
         self._create_endpoints()
-        self._world = World(self._value("camera_size"))
+        place = self._value("calibration_board")
+        self._world = World(self._value("camera_size"), CalibrationBoard.at(place) if place else None)
         self._lock = threading.Lock()
         self._rejected = 0
         self._renderer = ThreadPoolExecutor(1, "render")

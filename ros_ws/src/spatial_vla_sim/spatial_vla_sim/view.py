@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spatial_vla.geometry import SE3, PinholeCamera
 
 from . import ray_camera
+from .calibration_board import CalibrationBoard
 from .ray_camera import Frame
 from .scene import CAMERA_FOVY, Scene
 
@@ -28,6 +29,7 @@ class View:
     scene: Scene
     object_of_geom: NDArray[np.int32]
     cameras: dict[str, PinholeCamera]
+    board: CalibrationBoard | None = None
 
     def frozen(self) -> View:
         """A copy (0.1 ms) that another thread may render while the physics goes on."""
@@ -43,7 +45,7 @@ class View:
             raise ValueError(f"camera {camera!r} is unknown; expected one of {', '.join(self.cameras)}")
         intrinsics, pose = self.cameras[camera], self.pose(camera)
         return ray_camera.render(
-            self.model, self.data, intrinsics, pose, self.scene.lighting, self.object_of_geom
+            self.model, self.data, intrinsics, pose, self.scene.lighting, self.object_of_geom, self.board
         )
 
     def pose(self, camera: str) -> SE3:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spatial_vla.description import ARM_JOINTS, FINGER_JOINTS, FINGER_TRAVEL, TCP_FRAME, joint_limits
 from spatial_vla.geometry import SE3
 
+from .calibration_board import CalibrationBoard
 from .contacts import ContactRecord
 from .joint_path import JointPath, PathPoint
 from .model import ARM_DAMPING, ARM_STIFFNESS, STEP, STEP_NS, build_model, object_body
@@ -50,10 +51,12 @@ class World:
 
     Args:
         camera_size: width and height of both cameras' images [px].
+        board: a calibration board; the objects stand aside if it lies in their place.
     """
 
-    def __init__(self, camera_size: int = 224) -> None:
+    def __init__(self, camera_size: int = 224, board: CalibrationBoard | None = None) -> None:
         self._cameras = cameras(camera_size)
+        self._board = board
         self._steps = 0
         self._scene: Scene | None = None
 
@@ -76,8 +79,8 @@ class World:
 
     def reset(self, scene: Scene) -> None:
         """Build the scene, put the arm at its joint positions with an open hand, and let the objects settle."""
-        self._scene = scene
-        self._model = build_model(scene)
+        self._scene = scene = scene if self._board is None else self._board.cleared(scene)
+        self._model = build_model(scene, self._board)
         self._data = mujoco.MjData(self._model)
         self._index()
         self._data.qpos[self._arm_qpos] = scene.joint_positions
@@ -176,7 +179,7 @@ class World:
 
     def view(self) -> View:
         """The cameras over the present state; ``.frozen()`` of it can be rendered elsewhere, later."""
-        return View(self._model, self._data, self.scene, self._object_of_geom, self._cameras)
+        return View(self._model, self._data, self.scene, self._object_of_geom, self._cameras, self._board)
 
     def save_state(self) -> WorldState:
         """Snapshot of everything that determines what happens next."""
