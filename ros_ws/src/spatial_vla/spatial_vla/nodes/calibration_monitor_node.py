@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from ..calibration import Board, CalibratedCamera, board_pose
 from ..calibration.drift import DriftMonitor
 from ..calibration.files import read_static_transform
-from ..geometry import SE3, PinholeCamera, matrix_to_rotvec
+from ..geometry import SE3, PinholeCamera
 from ..policy.pairing import NotYet
 from ..tf import TransformSource
 from . import qos
@@ -24,10 +24,8 @@ from .images import camera_from_info, rgb_from_image
 from .parameters import NodeParameter
 from .run import main_of
 from .spatial_node import SpatialNode
+from .stillness import STILL_NS, moved
 
-#: A camera that moves more than this [m, rad] in STILL_NS is not still: image and transform may not belong together.
-STILL = (5e-4, 1e-3)
-STILL_NS = 100_000_000
 #: Without the board in view for this long, the last verdict says nothing about now [s].
 OUT_OF_VIEW = 10.0
 
@@ -111,7 +109,7 @@ class CalibrationMonitorNode(SpatialNode):
         if view is None:
             return
         self._due_ns = stamp + round(1e9 / self.value("rate"))
-        if _moves(view):
+        if moved(view.before, view.pose):
             self.counters["views_of_a_moving_camera"] += 1
             return
         corners = self._board.detect(view.rgb)
@@ -143,13 +141,6 @@ class CalibrationMonitorNode(SpatialNode):
             self.diagnostics.set(
                 DiagnosticStatus.OK, "the board is not in view; nothing is known of the calibration"
             )
-
-
-def _moves(view: CameraView) -> bool:
-    step = view.before.inverse() @ view.pose
-    distance = float((step.translation**2).sum() ** 0.5)
-    angle = float((matrix_to_rotvec(step.rotation) ** 2).sum() ** 0.5)
-    return distance > STILL[0] or angle > STILL[1]
 
 
 def main() -> None:
