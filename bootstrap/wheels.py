@@ -29,7 +29,7 @@ def install(root: Path, dev: bool) -> None:
     # Building our packages here rather than in isolation spares pip a download for each of them.
     run("build tools", [*pip, "setuptools", "wheel"])
     run("ROS 2 and the packages" + (" for development" if dev else ""), [*pip, *_packages(root, dev)])
-    builder = [str(python), str(root / "ros_ws" / "build_interfaces.py")]
+    builder = [str(python), str(root / "ros_ws" / "build_interfaces.py"), *(["--moveit"] if dev else [])]
     if subprocess.run([*builder, "--missing"], check=True, capture_output=True, env=_environment()).stdout:
         require(compiler=True)
         run("interface generators", [*pip, "-r", str(root / "requirements" / "interfaces.txt")])

@@ -1,6 +1,6 @@
 """Build our interface packages into wheels against the ROS 2 wheels of this Python environment, and install them.
 
-    .venv/bin/python ros_ws/build_interfaces.py
+    .venv/bin/python ros_ws/build_interfaces.py [--moveit]
 
 A wheel is kept in ``$XDG_CACHE_HOME/spatial_vla/interfaces`` (``~/.cache`` by default) under a hash of everything that
 goes into it, so that it is compiled once per machine. Under a full ROS 2 colcon builds the packages instead, and this
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,8 @@ from pathlib import Path
 ROS_WS = Path(__file__).resolve().parent
 INCLUDE_FIX = ROS_WS / "cmake" / "existing_includes_only.cmake"
 PACKAGES = ("tf2_msgs", "vision_msgs", "spatial_vla_interfaces")
+# What it takes to talk to a move_group; each is compiled against those before it.
+MOVEIT_PACKAGES = ("object_recognition_msgs", "octomap_msgs", "moveit_msgs")
 # What the generated code is compiled against or by; another version of one of these means another wheel.
 ABI_DISTRIBUTIONS = (
     "ros-rclpy",
@@ -70,22 +73,28 @@ def read_package(source: Path) -> Interfaces:
     version = re.search(r"<version>(.+?)</version>", manifest)
     if version is None:
         raise SystemExit(f"{source / 'package.xml'} has no <version>")
-    requires = tuple(_distribution(name) for name in re.findall(r"<depend>(.+?)</depend>", manifest))
-    return Interfaces(source, source.name, version.group(1), requires, _digest(source))
+    depends = re.findall(r"<depend>(.+?)</depend>", manifest)
+    requires = tuple(_distribution(name) for name in depends)
+    # The generated code of a package that we build includes headers of those that it depends on.
+    ours = [source.parent / name for name in depends if (source.parent / name).is_dir()]
+    return Interfaces(source, source.name, version.group(1), requires, _digest([source, *ours]))
 
 
 def _distribution(package: str) -> str:
     """Return the PyPI name of a ROS package; the lowest-level ones exist only without the distro in the name."""
+    if package in MOVEIT_PACKAGES:
+        return package
     name = package.replace("_", "-")
     installed = {distribution.name for distribution in metadata.distributions(name=f"ros-jazzy-{name}")}
     return f"ros-jazzy-{name}" if installed else f"ros-{name}"
 
 
-def _digest(source: Path) -> str:
+def _digest(sources: Sequence[Path]) -> str:
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
     for name in ABI_DISTRIBUTIONS:
         digest.update(f"{name}=={metadata.version(name)}\n".encode())
-    for path in (Path(__file__), INCLUDE_FIX, *sorted(p for p in source.rglob("*") if p.is_file())):
+    files = [sorted(p for p in source.rglob("*") if p.is_file()) for source in sources]
+    for path in (Path(__file__), INCLUDE_FIX, *itertools.chain(*files)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -169,7 +178,7 @@ def _write_wheel(package: Interfaces, staging: Path, wheel: Path) -> None:
 
 
 def _members(staging: Path, data: str) -> Iterator[tuple[str, Path]]:
-    """Yield (name in the wheel, file): Python modules to the root, libraries and share to ``data``."""
+    """Yield (name in the wheel, file): Python modules to the root; libraries, headers and share to ``data``."""
     for path in sorted(p for p in staging.rglob("*") if p.is_file()):
         parts = path.relative_to(staging).parts
         packages = next(
@@ -179,7 +188,7 @@ def _members(staging: Path, data: str) -> Iterator[tuple[str, Path]]:
             # The egg-info would make pip see the distribution twice.
             if not parts[packages + 1].endswith(".egg-info"):
                 yield "/".join(parts[packages + 1 :]), path
-        elif parts[0] == "share" or (parts[0] == "lib" and ".so" in path.name):
+        elif parts[0] in ("share", "include") or (parts[0] == "lib" and ".so" in path.name):
             yield "/".join((data, *parts)), path
 
 
@@ -188,23 +197,28 @@ def _record_hash(data: bytes) -> str:
 
 
 def main() -> None:
-    """Build what the cache lacks, then install all interface packages into this environment."""
+    """Build what the cache lacks, and install all interface packages into this environment."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--missing", action="store_true", help="list the wheels that would have to be compiled, and stop"
     )
+    parser.add_argument(
+        "--moveit", action="store_true", help="also the part of moveit_msgs that plans and moves"
+    )
     arguments = parser.parse_args()
-    packages = [read_package(ROS_WS / "src" / name) for name in PACKAGES]
+    names = PACKAGES + (MOVEIT_PACKAGES if arguments.moveit else ())
+    packages = [read_package(ROS_WS / "src" / name) for name in names]
     wheels = [cache_directory() / package.wheel_name for package in packages]
     if arguments.missing:
         print("\n".join(str(wheel) for wheel in wheels if not wheel.exists()), end="")
         return
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     for package, wheel in zip(packages, wheels, strict=True):
         if not wheel.exists():
             print(f"compiling {package.name} (once per machine, up to a minute) ...", flush=True)
             build(package, wheel)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
+        # At once: the next may be compiled against it.
+        subprocess.run([*pip, str(wheel)], check=True)
 
 
 if __name__ == "__main__":

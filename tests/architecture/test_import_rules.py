@@ -31,7 +31,7 @@ ROS = {
         "nav_msgs",
         "rosgraph_msgs",
     ),
-    *("tf2_msgs", "tf2_ros", "vision_msgs", "spatial_vla_interfaces", "launch", "launch_ros"),
+    *("tf2_msgs", "tf2_ros", "vision_msgs", "moveit_msgs", "spatial_vla_interfaces", "launch", "launch_ros"),
 }
 OURS = {"spatial_vla", "spatial_vla_sim", "spatial_models"}
 ABSENT_FROM_WHEELS = {"cv_bridge", "message_filters", "sensor_msgs_py", "rosbag2_py", "control_msgs"}

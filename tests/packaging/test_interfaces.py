@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import pytest
+from moveit_msgs.action import ExecuteTrajectory, MoveGroup
+from moveit_msgs.msg import MotionPlanRequest
 from spatial_vla_interfaces import action, msg, srv
 from tf2_msgs.msg import TFMessage
 
@@ -42,3 +45,37 @@ def test_the_transform_message_has_the_one_field_of_geometry2():
     assert TFMessage.get_fields_and_field_types() == {
         "transforms": "sequence<geometry_msgs/TransformStamped>"
     }
+
+
+@pytest.mark.parametrize("name", ["moveit_msgs", "octomap_msgs", "object_recognition_msgs"])
+def test_every_definition_of_the_part_of_moveit_is_listed(name):
+    source = SOURCE.parent / name
+    listed = set(re.findall(r'"((?:msg|action)/\w+\.\w+)"', (source / "CMakeLists.txt").read_text()))
+    assert listed == {
+        str(path.relative_to(source)) for kind in ("msg", "action") for path in source.glob(f"{kind}/*")
+    }
+    assert (source / "COLCON_IGNORE").exists(), "a full ROS 2 has the real package"
+
+
+def test_what_is_sent_to_move_group_has_the_layout_of_moveit_msgs():
+    assert MotionPlanRequest.get_fields_and_field_types() == {
+        "workspace_parameters": "moveit_msgs/WorkspaceParameters",
+        "start_state": "moveit_msgs/RobotState",
+        "goal_constraints": "sequence<moveit_msgs/Constraints>",
+        "path_constraints": "moveit_msgs/Constraints",
+        "trajectory_constraints": "moveit_msgs/TrajectoryConstraints",
+        "reference_trajectories": "sequence<moveit_msgs/GenericTrajectory>",
+        "pipeline_id": "string",
+        "planner_id": "string",
+        "group_name": "string",
+        "num_planning_attempts": "int32",
+        "allowed_planning_time": "double",
+        "max_velocity_scaling_factor": "double",
+        "max_acceleration_scaling_factor": "double",
+        "cartesian_speed_limited_link": "string",
+        "max_cartesian_speed": "double",
+    }
+    assert list(MoveGroup.Result.get_fields_and_field_types()) == [
+        *("error_code", "trajectory_start", "planned_trajectory", "executed_trajectory", "planning_time")
+    ]
+    assert list(ExecuteTrajectory.Goal.get_fields_and_field_types()) == ["trajectory", "controller_names"]
