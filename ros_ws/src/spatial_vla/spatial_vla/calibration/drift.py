@@ -24,10 +24,10 @@ SHARE = 0.5
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the board seems to be from where it should be.
+    """How far something seems to be from where it should be.
 
     Attributes:
-        distance: of the board's centre [m]. angle: [rad]. exceeded: either is beyond the tolerance.
+        distance: of its centre [m]. angle: [rad]. exceeded: either is beyond the tolerance.
     """
 
     distance: float
@@ -38,8 +38,35 @@ class Drift:
         return f"{1e3 * self.distance:.1f} mm and {np.degrees(self.angle):.2f} degrees"
 
 
+class RecentErrors:
+    """Medians over the last ``views`` looks, so that a bad one does not count."""
+
+    def __init__(self, tolerance: tuple[float, float], views: int) -> None:
+        """``tolerance``: largest distance [m] and angle [rad] that are nothing to worry about.
+
+        Raises:
+            CalibrationError: a number makes no sense.
+        """
+        if min(tolerance) <= 0.0 or views < 1:
+            raise CalibrationError(f"tolerance {tolerance} and views {views} must be positive")
+        self.tolerance = tolerance
+        self._errors: deque[tuple[float, float]] = deque(maxlen=views)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._errors.clear()
+
+    def add(self, distance: float, angle: float) -> Drift | None:
+        """The drift with another look [m, rad]; None until there are enough."""
+        self._errors.append((distance, angle))
+        if len(self._errors) < (self._errors.maxlen or 1):
+            return None
+        median = [float(np.median(values)) for values in zip(*self._errors, strict=True)]
+        return Drift(median[0], median[1], median[0] > self.tolerance[0] or median[1] > self.tolerance[1])
+
+
 class DriftMonitor:
-    """Medians over the last views, so that one bad detection does not count."""
+    """Where a board seems to be, by the last views of it."""
 
     def __init__(self, board: Board, expected: SE3, tolerance: tuple[float, float], views: int = 5) -> None:
         """Watch.
@@ -57,11 +84,8 @@ class DriftMonitor:
             raise CalibrationError(
                 "the monitor needs a ChArUco board: a chessboard looks the same upside down"
             )
-        if min(tolerance) <= 0.0 or views < 1:
-            raise CalibrationError(f"tolerance {tolerance} and views {views} must be positive")
         self._centre = np.array([*board.size, 0.0]) / 2.0
-        self._expected, self._tolerance, self._views = expected, tolerance, views
-        self._errors: deque[tuple[float, float]] = deque(maxlen=views)
+        self._expected, self._errors = expected, RecentErrors(tolerance, views)
 
     def clear(self) -> None:
         """Forget the views: time or scene have changed."""
@@ -71,11 +95,12 @@ class DriftMonitor:
         """Why a view says too little, the board being too far away or too oblique; empty if it does not."""
         covariance = max(view.rms, LEAST_NOISE) ** 2 * np.linalg.inv(view.information)
         distance, angle = (float(np.sqrt(np.trace(covariance[p, p]))) for p in (slice(0, 3), slice(3, 6)))
-        if distance < SHARE * self._tolerance[0] and angle < SHARE * self._tolerance[1]:
+        allowed = self._errors.tolerance
+        if distance < SHARE * allowed[0] and angle < SHARE * allowed[1]:
             return ""
         return (
             f"a view is good to {1e3 * distance:.1f} mm and {np.degrees(angle):.2f} degrees only, too little for a "
-            f"tolerance of {1e3 * self._tolerance[0]:.1f} mm and {np.degrees(self._tolerance[1]):.2f} degrees; bring "
+            f"tolerance of {1e3 * allowed[0]:.1f} mm and {np.degrees(allowed[1]):.2f} degrees; bring "
             "the board nearer, use a larger one, or widen the tolerance"
         )
 
@@ -85,8 +110,4 @@ class DriftMonitor:
         moved = seen.apply(self._centre) - self._expected.apply(self._centre)
         turned = matrix_to_rotvec(seen.rotation @ self._expected.rotation.T)
         # Sizes, not vectors: what is constant is the camera's own error, and a camera on a gripper turns.
-        self._errors.append((float(np.linalg.norm(moved)), float(np.linalg.norm(turned))))
-        if len(self._errors) < self._views:
-            return None
-        distance, angle = (float(np.median(values)) for values in zip(*self._errors, strict=True))
-        return Drift(distance, angle, distance > self._tolerance[0] or angle > self._tolerance[1])
+        return self._errors.add(float(np.linalg.norm(moved)), float(np.linalg.norm(turned)))
