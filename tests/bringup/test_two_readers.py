@@ -18,6 +18,7 @@ VARIANTS = [
     {"rviz": "true", "autostart": "false"},
     {"sim": "false", "backend": "servo", "robot": "fr3", "mock_hardware": "true"},
     {"sim": "false", "backend": "plan", "dry_run": "false"},
+    {"scene_plane": "0.3 0.85 -0.35 0.35 0.0"},
 ]
 
 

@@ -110,6 +110,107 @@ def test_without_the_board_nothing_is_claimed(camera):
     assert reading(camera.graph, "views_without_board") > 0 and reading(camera.graph, "drift_mm") == -1.0
 
 
+PLANE = "0.3 0.7 -0.25 0.25 0.02"
+
+
+class DepthCamera:
+    """Looks down on a table with things on it and noise in its depth, and may be knocked; /tf does not notice."""
+
+    CAMERA = PinholeCamera(224, 224, 300.0, 300.0, 111.5, 111.5)
+    NOISE = 0.002  # m at 1 m, growing with the square of the distance
+
+    def __init__(self, graph):
+        self.graph, self.rng = graph, np.random.default_rng(0)
+        self.knocked, self.hidden = SE3.identity(), False
+
+    def picture(self):
+        real = BASE_FROM_CAMERA @ self.knocked
+        rays = self.CAMERA.rays() @ real.rotation.T
+        depth = (0.02 - real.translation[2]) / rays[..., 2]
+        for _ in range(4):
+            v, u = self.rng.integers(20, 180, 2)
+            depth[v : v + 25, u : u + 25] -= self.rng.uniform(0.03, 0.08)
+        depth[:, :60] = 0.5  # an arm
+        if self.hidden:
+            depth[:] = self.rng.uniform(0.3, 0.7, depth.shape)
+        depth += self.rng.normal(0.0, self.NOISE, depth.shape) * depth**2
+        depth[self.rng.random(depth.shape) < 0.05] = np.nan
+        return depth.astype(np.float32)
+
+    def show(self):
+        self.graph.tick(200)
+        head = header(self.graph.now_ns, FRAME)
+        self.graph.publish("camera/external/camera_info", info_from_camera(self.CAMERA, head))
+        self.graph.publish("camera/external/depth", image_from_array(self.picture(), head))
+        self.graph.spin(0.02)
+
+    def until(self, condition, what):
+        def met():
+            self.show()
+            return condition()
+
+        self.graph.until(met, what)
+
+    def counts(self, name):
+        return self.graph.counter("calibration_monitor_node", name)
+
+
+@pytest.fixture
+def depth_camera(robot_graph):
+    graph = robot_graph
+    graph.subscribe(DiagnosticArray, "/diagnostics", 50)
+    graph.start("calibration_monitor_node", f"scene_plane:='{PLANE}'", "rate:=5.0")
+    stamped = TransformStamped(header=header(0, "panda_link0"), child_frame_id=FRAME)
+    stamped.transform = transform_message(BASE_FROM_CAMERA)
+    graph.publish("/tf_static", TFMessage(transforms=[stamped]), qos.LATCHED)
+    for name, kind in (("camera_info", CameraInfo), ("depth", Image)):
+        graph.offer(f"camera/external/{name}", kind)
+    return DepthCamera(graph)
+
+
+def test_a_camera_that_is_knocked_is_noticed_by_the_table_it_sees(depth_camera):
+    camera, graph = depth_camera, depth_camera.graph
+    # Every look has another noise and other things on the table: none of them may be taken for a drift.
+    camera.until(lambda: camera.counts("scene_views") >= 60, "60 looks at a table")
+    assert level(graph).level == DiagnosticStatus.OK and camera.counts("scene_drifts") == 0
+    assert 0.0 <= reading(graph, "scene_drift_mm") < 1.0 and 0.0 <= reading(graph, "scene_drift_deg") < 0.15
+    turn = rotvec_to_matrix([np.radians(1.0), 0.0, 0.0])
+    camera.knocked = SE3(turn, np.array([0.0, 0.0, -0.02]))
+    camera.until(lambda: camera.counts("scene_drifts"), "a warning")
+    camera.until(lambda: reading(graph, "scene_drift_deg") > 0.9, "the figures")
+    # Where the real camera sees the region's centre, its calibration has it elsewhere: that height is the offset.
+    believed = BASE_FROM_CAMERA @ camera.knocked.inverse() @ BASE_FROM_CAMERA.inverse()
+    normal = believed.rotation @ [0.0, 0.0, 1.0]
+    point = believed.apply([0.5, 0.0, 0.02])
+    height = point[2] + (normal[0] * (point[0] - 0.5) + normal[1] * point[1]) / normal[2] - 0.02
+    assert abs(height) > 0.015
+    camera.until(
+        lambda: abs(reading(graph, "scene_drift_mm") - 1e3 * abs(height)) < 1.0, f"{1e3 * height} mm"
+    )
+    assert reading(graph, "scene_drift_deg") == pytest.approx(1.0, abs=0.1)
+    assert level(graph).level == DiagnosticStatus.WARN and camera.counts("scene_drifts") == 1
+    assert "the plane of the scene is seen" in level(graph).message
+    camera.knocked = SE3.identity()
+    camera.until(lambda: level(graph).level == DiagnosticStatus.OK, "the end of the warning")
+
+
+def test_where_the_table_is_hidden_nothing_is_claimed_and_why_is_said(depth_camera):
+    camera = depth_camera
+    camera.hidden = True
+    camera.until(lambda: "in front of it" in level(camera.graph).message, "a word about what is in the way")
+    assert (
+        level(camera.graph).level == DiagnosticStatus.OK and "nothing is known" in level(camera.graph).message
+    )
+    assert camera.counts("scene_views_unclear") > 0 and reading(camera.graph, "scene_drift_mm") == -1.0
+
+
+def test_a_region_that_is_none_is_refused_in_words(graph):
+    said = (process := graph.start("calibration_monitor_node", "scene_plane:='0 1 0'")).communicate(
+        timeout=90
+    )[0]
+    assert process.returncode == 3 and "'0 1 0' is not five numbers" in said and "Traceback" not in said, said
+
+
 @pytest.mark.parametrize(("text", "reason"), [("", "is empty"), ("/nowhere.yaml", "no file /nowhere.yaml")])
 def test_without_a_board_pose_it_refuses_in_words(graph, text, reason):
     said = (process := graph.start("calibration_monitor_node", f"board_pose:='{text}'")).communicate(

@@ -39,6 +39,10 @@ class BringupArguments:
     board_pose: Annotated[
         str, Doc("YAML of a calibration board that is watched for drift; empty: none is.")
     ] = ""
+    scene_plane: Annotated[
+        str,
+        Doc("Plane watched for drift: 'x_low x_high y_low y_high z' in the base frame [m]; empty: none is."),
+    ] = ""
     rviz: Annotated[bool, Doc("Open rviz, where it is installed.")] = False
 
     record: Annotated[str, Doc("Folder to record the run into; empty: do not record.")] = ""

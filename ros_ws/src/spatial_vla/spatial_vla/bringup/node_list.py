@@ -93,6 +93,7 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
     from .moveit import moveit_nodes  # which makes entries itself
 
     real = not (arguments.sim or arguments.mock_hardware)
+    watched = _watched_for_drift(arguments)
 
     return (
         _simulation(arguments, files),
@@ -116,12 +117,7 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             required=False,
             source="simulator" if arguments.sim else "detections",
         ),
-        node(
-            "calibration_monitor_node",
-            condition=bool(arguments.board_pose),
-            required=False,
-            board_pose=str(Path(arguments.board_pose).expanduser().resolve()) if arguments.board_pose else "",
-        ),
+        node("calibration_monitor_node", condition=bool(watched), required=False, **watched),
         node("visualizer_node", condition=arguments.visualize, required=False),
         _recorder(arguments, files),
         _rviz(arguments),
@@ -174,6 +170,16 @@ def _rviz(arguments: BringupArguments) -> NodeEntry:
         condition=arguments.rviz,
         required=False,
     )
+
+
+def _watched_for_drift(arguments: BringupArguments) -> dict[str, Any]:
+    """What the calibration is held against, if anything."""
+    watched: dict[str, Any] = {}
+    if arguments.board_pose:
+        watched["board_pose"] = str(Path(arguments.board_pose).expanduser().resolve())
+    if arguments.scene_plane:
+        watched["scene_plane"] = arguments.scene_plane
+    return watched
 
 
 def _description(arguments: BringupArguments) -> dict[str, Any]:
