@@ -109,8 +109,7 @@ class FakeMoveIt:
         self.stopped.clear()
         stopped = self.stopped.wait(5.0 if robot_trajectory.goal[0] > 1.0 else 0.0)
         self.busy = False
-        if not stopped:
-            self.q = robot_trajectory.goal
+        self.q = 0.5 * (self.q + robot_trajectory.goal) if stopped else robot_trajectory.goal
         return not stopped
 
 

@@ -1,7 +1,7 @@
 """Slow moves by a motion planner: homing, resets, approaches. Not for streams of chunks.
 
-moveit_py holds Python's interpreter lock while it plans and may crash when it ends, so the planner that uses it lives
-in a process of its own (``nodes/moveit_process.py``) behind :class:`Planner`; a move_group node is another planner.
+Two planners stand behind :class:`Planner`: a move_group node (``nodes/move_group.py``), and moveit_py in a process of
+its own (``nodes/moveit_process.py``), since it holds Python's interpreter lock while it plans and may crash at its end.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geometry import SE3
 from .backend import BackendUnavailable
 from .guard import OutputGuard
+from .inverse_kinematics import InverseKinematics, Unreachable
 from .limits import MotionLimits
 from .robot_model import RobotModel
 from .stop_ramp import JointMotion, StopPlanner
@@ -42,16 +44,26 @@ class Planner(Protocol):
     def plan(self, goal: Array, speed: float, acceleration: float) -> JointPlan | None:
         """Plan from where the arm is to joint positions ``goal`` (n,), with shares of its limits in (0, 1].
 
-        None if there is no way.
+        None if there is no way. Raises BackendUnavailable if the planner has gone, or says why there is none.
         """
         ...
 
     def execute(self, plan: JointPlan) -> bool:
-        """Move; True if the arm arrived."""
+        """Move along the last plan, once; True if the arm arrived, False if it was stopped or did not set out.
+
+        Raises BackendUnavailable if the planner has gone, or says why the arm did not arrive.
+        """
         ...
 
     def stop(self) -> None:
-        """Bring the arm to rest; callable from any thread, also while :meth:`execute` runs, and more than once."""
+        """Bring the arm to rest; callable from any thread, also while :meth:`execute` runs, and more than once.
+
+        Nothing is remembered of it: what is planned or executed afterwards goes on as if it had not been called.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop, and let go of what the planner holds."""
         ...
 
 
@@ -66,6 +78,21 @@ class PlanBackend:
         limits.require_complete()
         self._limits, self._planner = limits, planner
         self._guard, self._ramps = OutputGuard(limits, model), StopPlanner(limits)
+        self._kinematics = InverseKinematics(model, limits)
+
+    def joints_for(self, pose: SE3, measured: Array) -> Array:
+        """Joint positions (n,) [rad] that keep every limit and bring the tool to ``pose`` (base from tool).
+
+        Args:
+            measured: where the arm is (n,) [rad]; solutions near it are tried first.
+
+        Raises:
+            PlanRefused: there are none.
+        """
+        try:
+            return self._kinematics.solve(pose, measured, self._objection)
+        except Unreachable as error:
+            raise PlanRefused(str(error)) from error
 
     def plan_to(self, goal: Array, measured: Array) -> JointPlan:
         """A checked plan from ``measured`` to ``goal``, both (n,) [rad].
@@ -125,7 +152,10 @@ class PlanBackend:
             raise PlanRefused(f"{where} is not finite")
         if np.any(np.abs(dq) > self._limits.velocity + 1e-6):
             raise PlanRefused(f"{where} is faster than the joints may move")
-        still = JointMotion.at_rest(q)
-        violation = self._guard.violation(still, self._ramps.plan(still))
-        if violation:
+        if violation := self._objection(q):
             raise PlanRefused(f"{where}: {violation}")
+
+    def _objection(self, q: Array) -> str:
+        """The limit that resting at ``q`` (n,) would break; empty when none."""
+        still = JointMotion.at_rest(q)
+        return self._guard.violation(still, self._ramps.plan(still))

@@ -8,8 +8,8 @@ from ..motion.jtc_ik import JtcIkBackend
 from ..motion.planning import PlanBackend
 from ..motion.selection import Choice, choose_backend
 from ..motion.servo import ServoBackend
-from .moveit_process import MoveItProcess
 from .planned_moves import PlannedMoves
+from .planner_choice import choose_planner
 from .servo_port import ServoNodePort
 from .spatial_node import SpatialNode
 
@@ -58,8 +58,6 @@ class NodeBackends:
 
     def _plan(self) -> None:
         """Slow moves by MoveIt. It does not stream: chunks go through the embedded back-end."""
-        from ..bringup.moveit import moveit_configuration
-        from ..description import robot
         from .motion_parameters import model_from
 
         node, c = self._node, self._controller
@@ -67,9 +65,7 @@ class NodeBackends:
             raise BackendUnavailable(
                 "MoveIt moves the arm itself, so it cannot rehearse; set dry_run to false"
             )
-        arm = robot(node.value("robot"))
-        configuration = moveit_configuration(arm, bool(node.value("use_sim_time")))
-        planner = MoveItProcess(f"{arm.name}_arm", configuration)
+        planner = choose_planner(node, c.limits.joints.names)
         node.own(planner.close)
         # A model of its own: planning checks its way-points in another thread than the control loop's.
         backend = PlanBackend(model_from(node.value), c.limits, planner)

@@ -21,6 +21,7 @@ from ..motion import (
     Scaling,
 )
 from .parameters import NodeParameter as P
+from .realtime import PRIORITY
 
 _SHARE = "Share of the robot's own limit that is used"
 
@@ -39,11 +40,19 @@ PARAMETERS = (
         "backend",
         "auto",
         "What moves the joints: auto, servo (MoveIt Servo), embedded (this package alone), jtc_ik (the same, one "
-        "trajectory per chunk) or plan (embedded, and MoveIt for ~/go_home).",
+        "trajectory per chunk) or plan (embedded, and MoveIt for ~/go_home and ~/move_to).",
     ),
+    P(
+        "planner",
+        "auto",
+        "What plans, with backend plan: move_action (a move_group node), moveit_py (in a process of its own), or auto: "
+        "the first of them that can be used.",
+    ),
+    P("move_group_wait", 20.0, "A move_group may take this long to start [s].", 0.0, 300.0),
     P("home", [0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785], "Where ~/go_home leads (with backend plan) [rad]."),
     P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
+    PRIORITY,
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
     P(
         "teleports",

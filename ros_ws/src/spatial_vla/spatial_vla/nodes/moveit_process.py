@@ -6,6 +6,7 @@ over the arm. Requests go over one pipe and wait for their answer; a stop goes o
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import threading
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ class MoveItSession:
         """``parameters``: a PlanRequestParameters; ``state``: the class RobotState."""
         self._moveit, self._parameters, self._state, self._group = moveit, parameters, state, group
         self._component = moveit.get_planning_component(group)
+        self._tokens = itertools.count(1)
         self._trajectories: dict[int, Any] = {}
 
     def plan(self, goal: Array, speed: float, acceleration: float) -> JointPlan | None:
@@ -46,7 +48,7 @@ class MoveItSession:
         response = self._component.plan(single_plan_parameters=self._parameters)
         if not response:
             return None
-        token = len(self._trajectories) + 1
+        token = next(self._tokens)
         self._trajectories = {token: response.trajectory}
         points = response.trajectory.get_robot_trajectory_msg().joint_trajectory.points
         times = [p.time_from_start.sec + 1e-9 * p.time_from_start.nanosec for p in points]

@@ -1,21 +1,25 @@
-"""Planned moves: ``~/go_home``, while the arm is disarmed, so that two never command it."""
+"""Planned moves: ``~/go_home`` and ``~/move_to``, while the arm is disarmed, so that two never command it."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
+from spatial_vla_interfaces.srv import MoveTo
 from std_srvs.srv import Trigger
 
 from ..motion import BackendUnavailable, MotionController, MotionState, Verdict
 from ..motion.planning import PlanBackend, PlanRefused
+from ..tf import TransformSource
+from .move_goals import Goal, MoveGoals
 from .spatial_node import SpatialNode
 
 Array = NDArray[np.float64]
+Response = TypeVar("Response", Trigger.Response, MoveTo.Response)
 #: How often it is looked whether the move may go on, and whether it is over [s].
 LOOK = 0.02
 
@@ -38,11 +42,18 @@ class PlannedMoves:
         self._outcome = Verdict(False)
         self._forbidden = ""
         self._told: Future | None = None
-        answer: Any = self._on_go_home  # rclpy awaits coroutines; its annotation does not say so
-        # A callback that is awaited holds up its group until it returns, so it has one of its own.
-        alone = MutuallyExclusiveCallbackGroup()
-        service = node.create_service(Trigger, "~/go_home", answer, callback_group=alone)
-        node.own(lambda: node.destroy_service(service))
+        transforms = TransformSource(node)
+        node.own(transforms.close)
+        self._goals = MoveGoals(joints, node.value("base_frame"), transforms.buffer, backend)
+        # Who asks during a move is told of it at once, though the callback that began it still waits for its end.
+        during = ReentrantCallbackGroup()
+        for kind, name, answer in (
+            (Trigger, "~/go_home", self._on_go_home),
+            (MoveTo, "~/move_to", self._on_move_to),
+        ):
+            waits: Any = answer  # rclpy awaits coroutines; its annotation does not say so
+            service = node.create_service(kind, name, waits, callback_group=during)
+            node.own(lambda service=service: node.destroy_service(service))
         node.own(self.stop)
         node.every(LOOK, self._look)
 
@@ -64,10 +75,12 @@ class PlannedMoves:
             return "joint states are stale"
         return self._controller.obstacle
 
-    def _begin(self) -> Verdict:
+    def _begin(self, goal: Goal) -> Verdict:
         if self.under_way:
             return Verdict(False, "a planned move is under way")
         status = self._controller.status()
+        if not self._node.active:
+            return Verdict(False, "node is not active")
         if status.state is not MotionState.DISARMED or not status.at_rest:
             return Verdict(
                 False, "the arm is armed or moves; disarm it first: motion_node commands it meanwhile"
@@ -75,21 +88,22 @@ class PlannedMoves:
         if obstacle := self._obstacle():
             return Verdict(False, obstacle)
         self._forbidden = ""
-        self._thread = threading.Thread(target=self._move, name="planned move", daemon=True)
+        self._thread = threading.Thread(target=self._move, args=(goal,), name="planned move", daemon=True)
         self._thread.start()
         return Verdict(True)
 
-    def _move(self) -> None:
+    def _move(self, goal: Goal) -> None:
         """Plan, check, move: in the thread."""
         try:
-            plan = self._backend.plan_to(self._home, self._measured())
+            measured = self._measured()
+            plan = self._backend.plan_to(goal(measured), measured)
             if self._forbidden:
                 self._outcome = Verdict(False, self._forbidden)
                 return
             arrived = self._backend.execute(plan, self._measured())
             self._outcome = Verdict(arrived, "" if arrived else self._forbidden or "MoveIt did not arrive")
         except (PlanRefused, BackendUnavailable) as error:
-            self._outcome = Verdict(False, str(error))
+            self._outcome = Verdict(False, self._forbidden or str(error))
         except Exception as error:  # it must be heard of, whatever it is: nobody waits for this thread
             self._outcome = Verdict(False, f"internal error: {type(error).__name__}: {error}")
 
@@ -111,12 +125,24 @@ class PlannedMoves:
             return
         self._thread = None
         if not self._outcome:
-            self._node.refuse("planned_moves_failed", f"no move home: {self._outcome.reason}")
+            self._node.refuse("planned_moves_failed", f"planned move failed: {self._outcome.reason}")
         if self._told is not None:
             self._told.set_result(self._outcome)
 
     async def _on_go_home(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        outcome = self._begin()
+        return await self._answer(lambda _: self._home, response)
+
+    async def _on_move_to(self, request: MoveTo.Request, response: MoveTo.Response) -> MoveTo.Response:
+        try:
+            goal = self._goals.read(request)
+        except PlanRefused as error:
+            response.success, response.message = False, str(error)
+            return response
+        return await self._answer(goal, response)
+
+    async def _answer(self, goal: Goal, response: Response) -> Response:
+        """Tell how the move went, when it is over."""
+        outcome = self._begin(goal)
         if outcome:
             self._told = Future(executor=self._node.executor)
             outcome = cast(Verdict, await self._told)
