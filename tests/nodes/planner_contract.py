@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 from spatial_vla.motion import BackendUnavailable
+from spatial_vla.motion.planning import AT_REST
 
 HOME = np.array([0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785])
 ASIDE = HOME + np.array([0.4, 0.1, 0.0, 0.0, 0.0, 0.0, -0.2])
@@ -40,7 +41,7 @@ class PlannerContract:
         assert plan.times.shape == (len(plan.positions),)
         assert plan.positions.shape == plan.velocities.shape == (len(plan.times), 7)
         assert np.all(np.diff(plan.times) > 0.0)
-        assert not plan.velocities[-1].any()
+        np.testing.assert_allclose(plan.velocities[-1], 0.0, atol=AT_REST)
 
     def test_the_arm_arrives_and_the_next_plan_begins_there(self, planner):
         go(planner, HOME)

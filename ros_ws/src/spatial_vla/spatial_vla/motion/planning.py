@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 
 #: A plan must begin within this of the measurement, each joint [rad].
 START_TOLERANCE = 0.01
+#: Slower than this is at rest, where a plan ends [rad/s]; what times plans computes that to rounding.
+AT_REST = 1e-6
 #: Joint steps between way-points that are checked [rad].
 STEP = 0.02
 
@@ -136,7 +138,7 @@ class PlanBackend:
                 f"the plan begins {off:.3f} rad from where the arm is; at most {START_TOLERANCE} is accepted. "
                 "Plan again"
             )
-        if plan.velocities[-1].any():
+        if not np.all(np.abs(plan.velocities[-1]) <= AT_REST):
             raise PlanRefused("the plan does not end at rest")
         for i, (q, dq) in enumerate(zip(plan.positions, plan.velocities, strict=True)):
             self._check(q, dq, f"way-point {i}")
