@@ -39,7 +39,8 @@ def install(root: Path, dev: bool) -> None:
 
 def _packages(root: Path, dev: bool) -> list[str]:
     source = root / "ros_ws" / "src"
-    editable = [f"{source / 'spatial_vla'}[ros,report]", str(source / "spatial_vla_sim")]
+    extras = "ros,report,moveit" if dev else "ros,report"
+    editable = [f"{source / 'spatial_vla'}[{extras}]", str(source / "spatial_vla_sim")]
     requirements = []
     if dev:
         editable.append(f"{root / 'models'}[export]")

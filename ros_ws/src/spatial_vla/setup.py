@@ -77,6 +77,8 @@ setup(
     extras_require={
         # ROS 2 itself, where no distribution is installed; never together with one.
         "ros": ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in MESSAGES)],
+        # What our part of moveit_msgs is compiled against; not together with a distribution either.
+        "moveit": ["ros-jazzy-shape-msgs>=5.3"],
         "report": ["imageio-ffmpeg>=0.5", "rosbags>=0.10"],
         # Engines: the fastest on x86 processors; GPU memory and graphs for TensorRT; TensorRT for RTX cards, which also
         # builds engines where there is no GPU (NVIDIA's licence, not ours: never part of what we distribute).

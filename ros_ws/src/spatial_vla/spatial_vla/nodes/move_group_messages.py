@@ -27,7 +27,7 @@ def move_group_interfaces() -> SimpleNamespace:
     except ImportError as error:
         raise BackendUnavailable(
             f"MoveIt's messages are not installed ({error}); on a full ROS 2: apt install ros-$ROS_DISTRO-moveit, "
-            "elsewhere ./setup --dev builds them"
+            "elsewhere ros_ws/build_interfaces.py --moveit or ./setup --dev build them"
         ) from error
     return SimpleNamespace(
         plan=MoveGroup,
