@@ -47,6 +47,7 @@ ARM_TOPIC = "panda_arm_controller/joint_trajectory"
 PERIOD = 10.0  # ms
 LATE_STOP = "control loop was"
 PATIENCE = 60.0  # s
+SETTLED = 0.5  # s
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, per second
 
 Array = NDArray[np.float64]
@@ -117,6 +118,7 @@ def follow(client: EpisodeClient, probe: Probe, seconds: float) -> list[tuple[in
     spans, seed = [], 0
     while sum(b - a for a, b in spans) < seconds * 1e9:
         scene = client.reset(seed, ("touch", "point", "pick")[seed % 3])
+        time.sleep(SETTLED)  # an arm that was put elsewhere is not commanded until it is seen to be at rest
         began = time.time_ns()
         client.follow(scene.instruction, 15.0)
         spans.append((began, time.time_ns()))

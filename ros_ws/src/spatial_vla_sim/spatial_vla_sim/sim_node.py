@@ -24,6 +24,7 @@ from spatial_vla.nodes.conversions import time_message
 from spatial_vla.nodes.lean_node import LeanNode
 from spatial_vla.nodes.parameters import NodeParameter
 from spatial_vla.nodes.run import EXIT_OK, EXIT_REFUSED
+from spatial_vla.realtime import come_first
 from spatial_vla_interfaces.msg import SimState
 from spatial_vla_interfaces.srv import ResetScene
 from tf2_msgs.msg import TFMessage
@@ -50,6 +51,13 @@ PARAMETERS = (
         "calibration_board",
         "",
         "Shows the board of `spatial-vla calibrate board`: table or gripper; empty: none.",
+    ),
+    NodeParameter(
+        "realtime_priority",
+        10,
+        "Real-time priority to ask the system for, 1 to 99; 0: none. It makes the others' time.",
+        0,
+        99,
     ),
     NodeParameter(
         "real_time_factor",
@@ -164,6 +172,8 @@ class SimNode(LeanNode):
         return stamp_ns
 
     def _run(self) -> None:
+        # The renderer, too: it holds the interpreter's lock.
+        come_first(self._value("realtime_priority"), self.get_logger().info)
         pacer, tick = Pacer(TICK), 0
         try:
             while not self._stopping.is_set():

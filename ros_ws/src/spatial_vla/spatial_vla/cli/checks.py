@@ -10,11 +10,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
 from spatial_vla.bringup.environment import uses_wheels
+from spatial_vla.realtime import WAY_OUT, request_realtime
 
 Status = Literal["ok", "absent", "missing"]
 INTERFACES = ("spatial_vla_interfaces", "tf2_msgs", "vision_msgs")
@@ -44,6 +46,7 @@ def installation_checks() -> list[Check]:
         _distribution("daqp"),
         _distribution("torch", optional="./setup --dev (for training only)"),
         _gl(),
+        _realtime(),
         _gpu(),
         _compiler(),
         _weights(),
@@ -106,6 +109,15 @@ def _gl() -> Check:
         return Check("GL", "ok", ", ".join(libraries))
     found = "no OSMesa, no EGL; the simulated cameras cast rays instead"
     return Check("GL", "absent", found, "sudo apt-get install -y --no-install-recommends libosmesa6")
+
+
+def _realtime() -> Check:
+    """Asked in a thread of its own, which takes the priority with it."""
+    with ThreadPoolExecutor(1) as thread:
+        refused = thread.submit(request_realtime, 1, (0,)).result()
+    if refused:
+        return Check("real-time priority", "absent", "refused; the control loop takes its turn", WAY_OUT)
+    return Check("real-time priority", "ok", "the control loop comes first")
 
 
 def _gpu() -> Check:

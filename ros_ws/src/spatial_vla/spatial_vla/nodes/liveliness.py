@@ -115,7 +115,9 @@ class LivelinessWatch:
             alive_topic(name),
             said,
             qos.ALIVE_IN,
-            event_callbacks=SubscriptionEventCallbacks(liveliness=changed, matched=matched),
+            event_callbacks=SubscriptionEventCallbacks(
+                liveliness=changed, matched=matched, use_default_callbacks=False
+            ),
         )
 
     def _here(self, name: str) -> None:

@@ -14,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ..motion import ControllerStatus, MotionState, Verdict
 from ..motion.rehearsal import Rehearsal
 from ..motion.tally import MotionTally
+from ..realtime import come_first
 from . import qos
 from .backends import NodeBackends
 from .conversions import chunk_from_message
@@ -72,6 +73,8 @@ class MotionNode(SpatialNode):
         self._watch_nodes()
         self._operator = OperatorInputs(self, self._controller, self._written_topic)
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
+        first = come_first(self.value("realtime_priority"), self.get_logger().info)
+        self.diagnostics.readings["realtime"] = float(first)
 
     def _written_topic(self) -> str:
         """What the arm listens to."""

@@ -21,7 +21,6 @@ from ..motion import (
     Scaling,
 )
 from .parameters import NodeParameter as P
-from .realtime import PRIORITY
 
 _SHARE = "Share of the robot's own limit that is used"
 
@@ -52,7 +51,7 @@ PARAMETERS = (
     P("home", [0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785], "Where ~/go_home leads (with backend plan) [rad]."),
     P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
-    PRIORITY,
+    P("realtime_priority", 20, "Real-time priority to ask the system for, 1 to 99; 0: none.", 0, 99),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
     P(
         "teleports",

@@ -16,6 +16,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from .diagnostics import Diagnostics
+from .lean_node import LeanNode
 from .liveliness import announce
 from .parameters import NodeParameter
 from .refusal import RefusedInput
@@ -25,7 +26,7 @@ AUTOSTART = NodeParameter(
 )
 
 
-class SpatialNode(LifecycleNode):
+class SpatialNode(LeanNode, LifecycleNode):
     """A managed node. Subclasses name themselves, list their parameters and fill in four hooks.
 
     The hooks raise to refuse a transition; the error is logged and the node falls back to the state before.
@@ -123,6 +124,10 @@ class SpatialNode(LifecycleNode):
         timer = self.create_timer(seconds, due, clock=self._steady)
         self._owned.append(lambda: self.destroy_timer(timer))
         return timer
+
+    def on_mismatch(self, reason: str) -> None:
+        """Count a publisher that this node cannot hear."""
+        self.refuse("mismatched_publishers", reason)
 
     def guard(self, action: Callable[[], None]) -> None:
         """Run an action; a :class:`RefusedInput` is counted and said instead of raised."""
