@@ -13,6 +13,8 @@ import tyro
 from spatial_vla.calibration import Board as BoardShape
 from spatial_vla.calibration import CalibrationError, HandEyeReport, IntrinsicsReport
 
+from .calibrate_capture import Capture
+
 
 @dataclass
 class MakeBoard:
@@ -240,6 +242,7 @@ class Example:
 Step = (
     Annotated[MakeBoard, tyro.conf.subcommand("board")]
     | Annotated[Intrinsics, tyro.conf.subcommand("intrinsics")]
+    | Annotated[Capture, tyro.conf.subcommand("capture")]
     | Annotated[HandEye, tyro.conf.subcommand("hand-eye")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Example, tyro.conf.subcommand("example")]
@@ -248,14 +251,17 @@ Step = (
 
 @dataclass
 class Calibrate:
-    """Calibrate cameras: make a board, find the intrinsics, find where the camera is; later, see if it still is."""
+    """Calibrate cameras: make a board, find intrinsics, take samples, find where the camera is, see if it still is."""
 
     step: tyro.conf.OmitSubcommandPrefixes[Step]
 
     def run(self) -> int:
-        """Return 0 when done, 1 when the data were refused."""
+        """Return 0 when done, 1 when the data were refused, 130 when interrupted."""
         try:
             self.step.run()
+        except KeyboardInterrupt:
+            print("interrupted; what has been captured is kept", file=sys.stderr)
+            return 130
         except CalibrationError as error:
             print(f"spatial-vla calibrate: {error}", file=sys.stderr)
             return 1
