@@ -6,19 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..calibration import Board, CalibrationError, board_pose
 from ..calibration.files import read_camera_info
 from ..calibration.hand_eye import Setup
 from ..calibration.recording import Recording
 from ..calibration.session import read_grey
 from ..calibration.views import NEWS, Taken, ViewPlan, is_new
-from .arm_leading import ArmLeader
+from ..geometry import SE3
+from .arm_leading import ArmLeader, remaining
 from .calibration_capture import CalibrationCapture, StillView
 
 #: How long a still image may take to come [s, real time].
 PATIENCE = 15.0
 #: From the moment that the command stands still, so much passes until the arm does [ns].
 SETTLING_NS = 100_000_000
+#: A gripper this far [m, rad] from where it was led has not been led there.
+ASTRAY = (0.03, 0.2)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class CaptureSession:
                 self._show(f"sample {self.kept + 1} of {self._options.count}: the arm moves")
                 target = pose @ gripper_from_tool
                 stuck = leader.go(target)
-                why = stuck or self._keep(self._still(leader))
+                why = stuck or self._keep(self._arrived(leader, pose))
                 if why:
                     self._say(f"skipped a pose: {why}")
                 if stuck and leader.go(last):
@@ -159,6 +164,18 @@ class CaptureSession:
             self._taken.append(Taken(gripper, board_pose(corners, self._camera).camera_from_board))
         self._say(f"{self.kept:3d} of {self._options.count}: {path.name}, {len(corners.pixels)} corners")
         return ""
+
+    def _arrived(self, leader: ArmLeader, pose: SE3) -> StillView:
+        view = self._still(leader)
+        off = remaining(view.base_from_gripper, pose)
+        distance, angle = np.linalg.norm(off[:3]), np.linalg.norm(off[3:])
+        if distance > ASTRAY[0] or angle > ASTRAY[1]:
+            raise CalibrationError(
+                f"the motion stage says the arm is there, but on /tf the gripper is {1e3 * distance:.0f} mm and "
+                f"{np.degrees(angle):.0f} degrees from it. Does motion_node only imagine the motion (dry_run:=false "
+                "moves the arm), or is --gripper-frame not a frame of the hand?"
+            )
+        return view
 
     def _still(self, leader: ArmLeader) -> StillView:
         view = self._node.next_view(leader.now_ns + SETTLING_NS, PATIENCE)
