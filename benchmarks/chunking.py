@@ -235,8 +235,8 @@ def main() -> None:
     args = tyro.cli(Args)
     results = compare(args)
     heads = ("asked, m/s2", "m/s3", "commanded, m/s2", "m/s3", "tool to command", "off the path")
-    print(f"{'at borders':<14}" + "".join(f"{head:>{26 if i < 4 else 18}}" for i, head in enumerate(heads)))
-    print(f"{'':<14}" + f"{'median':>10}{'p99':>8}{'RMS':>8}" * 4 + f"{'mm':>9}{'deg':>9}" * 2)
+    print(f"{'at borders':<14}" + "".join(f"{head:>{30 if i < 4 else 18}}" for i, head in enumerate(heads)))
+    print(f"{'':<14}" + f"{'median':>10}{'p99':>10}{'RMS':>10}" * 4 + f"{'mm':>9}{'deg':>9}" * 2)
     for name, found in results.items():
         print(name)
         for way in WAYS:
@@ -245,7 +245,7 @@ def main() -> None:
             off = [row[what] for what in ("tool_to_command", "command_to_path")]
             print(
                 f"  {way:<12}"
-                + "".join(f"{s['median']:>10.2f}{s['p99']:>8.1f}{s['rms']:>8.2f}" for s in sizes)
+                + "".join(f"{s['median']:>10.2f}{s['p99']:>10.1f}{s['rms']:>10.2f}" for s in sizes)
                 + "".join(f"{o['rms_mm']:>9.2f}{o['rms_deg']:>9.3f}" for o in off)
             )
     if args.output is not None:

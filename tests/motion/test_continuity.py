@@ -147,6 +147,24 @@ def test_the_motion_is_smoother_where_chunks_disagree():
     assert np.all(smooth < 0.8 * plain), (plain, smooth)
 
 
+@pytest.mark.parametrize("age_ms", [0, 50, 100, 150, 180, 190, 250, 350])
+def test_one_chunk_that_disagrees_does_not_make_the_arm_ring(age_ms):
+    """However old chunks are: when they agree again, the motion is theirs within a chunk's length."""
+    steady, other = np.array([0.02, 0.0, 0.0, 0.0, 0.0, 0.05]), np.array([0.0, 0.03, 0.0, 0.1, 0.0, 0.0])
+    for generator in generators():
+        now = T0
+        for i in range(16):
+            deltas = np.tile(other if i == 6 else steady, (4, 1))
+            generator.accept(chunk(now - age_ms * 1_000_000, deltas, number=i + 1), now)
+            track = follow(generator, now, now + DT_NS)
+            now += DT_NS
+            if i > 11:
+                for setpoint in track:
+                    np.testing.assert_allclose(
+                        setpoint.twist, steady / 0.2, atol=0.02 * np.abs(other / 0.2).max()
+                    )
+
+
 def test_position_and_velocity_do_not_jump_where_the_chunks_meet():
     for seed in range(10):
         rng = np.random.default_rng(seed)

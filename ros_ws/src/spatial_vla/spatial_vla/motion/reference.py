@@ -3,7 +3,8 @@
 A chunk is tied to the pose that was *commanded* at its observation time, not to the measured one: recomputing targets
 from feedback would shrink every motion by the arm's lag. A newer chunk replaces the older one at once; what separates
 the motion under way from the new curve is carried over as an offset that fades to zero within one step, which leaves
-position and velocity continuous. Nothing is ever extrapolated: after the last step the motion has come to rest.
+position and velocity continuous. What has faded by the time the next chunk comes is kept. Nothing is ever extrapolated:
+after the last step the motion has come to rest.
 
 An arm that moves cannot be where it was observed to be a moment ago. So a chunk without motion means "come to rest",
 not "go back", and a motion that is faster than a new curve keeps the way it takes to brake. Otherwise every chunk would
@@ -28,6 +29,7 @@ Array = NDArray[np.float64]
 
 #: Share of the acceleration that fading may use to brake; the rest is for the curve itself.
 FADING_SHARE = 0.5
+LONG_NS = 1 << 62
 
 
 class ReferenceGenerator:
@@ -81,10 +83,40 @@ class ReferenceGenerator:
             path = resting_path(current, chunk, now_ns)
         else:
             start_ns = stamp_ns + skipped * dt_ns
-            path = ChunkPath(start_ns, chunk.dt, self._history.at(start_ns), chunk.deltas[skipped:])
+            path = ChunkPath(start_ns, chunk.dt, self._start(start_ns, now_ns), chunk.deltas[skipped:])
         self._fade_from(current, path.sample(now_ns), chunk.dt)
         self._path, self._chunk, self._skipped, self._fade_start_ns = path, chunk, skipped, now_ns
         return skipped
+
+    def _start(self, start_ns: int, now_ns: int) -> Setpoint:
+        """Where a chunk that is followed from now on begins at ``start_ns``: where the command was, less its fading.
+
+        What has faded since is kept. Taken for a motion to be undone, it would come back as the next offset: with
+        chunks nearly one step old the sign alternates and hardly anything is lost, and the arm rings.
+        """
+        start = self._history.at(start_ns)
+        if self._path is None:
+            return start
+        then, rate = self._offset_at(max(start_ns, self._fade_start_ns))
+        now, _ = self._offset_at(now_ns)
+        twist = np.array(start.twist)
+        if start_ns >= self._fade_start_ns:
+            twist -= np.concatenate((rate[:3], left_jacobian(then[3:]) @ rate[3:]))
+        rotation = pin.exp3(now[3:]) @ pin.exp3(then[3:]).T @ start.pose.rotation
+        return Setpoint(SE3(rotation, start.pose.translation + now[:3] - then[:3]), twist)
+
+    def _offset_at(self, stamp_ns: int) -> tuple[Array, Array]:
+        """Offset (6,) from the path being followed at a time since it began, and its rate."""
+        if self._path is None:
+            return np.zeros(6), np.zeros(6)
+        s = (stamp_ns - self._fade_start_ns) * 1e-9 / self._path.dt
+        value, slope = hermite(
+            min(max(s, 0.0), 1.0),
+            self._offset_end - self._offset,
+            self._offset_rate * self._path.dt,
+            np.zeros(6),
+        )
+        return self._offset + value, slope / self._path.dt
 
     def _fade_from(self, current: Setpoint, planned: Setpoint, dt: float) -> None:
         """Offset of the motion under way from the new curve, and its rate: what has to fade.
@@ -106,26 +138,23 @@ class ReferenceGenerator:
         """The chunk being followed."""
         return self._chunk
 
+    @property
+    def end_ns(self) -> int:
+        """When there is nothing left to do of the chunk; long ago if there is none."""
+        if self._path is None:
+            return -LONG_NS
+        return max(self._path.end_ns, self._fade_start_ns + round(self._path.dt * NANOSECONDS))
+
     def active(self, stamp_ns: int) -> bool:
         """True while a chunk still has something to do at a time."""
-        if self._path is None:
-            return False
-        fade_end = self._fade_start_ns + round(self._path.dt * NANOSECONDS)
-        return stamp_ns < max(self._path.end_ns, fade_end)
+        return stamp_ns < self.end_ns
 
     def sample(self, stamp_ns: int) -> Setpoint:
         """The motion wanted at a time at or after the last :meth:`record`."""
         if self._path is None:
             return Setpoint.at_rest(self._history.last.pose)
         planned = self._path.sample(stamp_ns)
-        s = (stamp_ns - self._fade_start_ns) * 1e-9 / self._path.dt
-        value, slope = hermite(
-            min(max(s, 0.0), 1.0),
-            self._offset_end - self._offset,
-            self._offset_rate * self._path.dt,
-            np.zeros(6),
-        )
-        offset, rate = self._offset + value, slope / self._path.dt
+        offset, rate = self._offset_at(stamp_ns)
         turned = pin.exp3(offset[3:])
         pose = SE3(turned @ planned.pose.rotation, planned.pose.translation + offset[:3])
         spin = left_jacobian(offset[3:]) @ rate[3:] + turned @ planned.twist[3:]
