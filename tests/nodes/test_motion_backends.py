@@ -1,6 +1,7 @@
 """The back-ends inside motion_node: chosen by a parameter, said, and each moving the arm as chunks or a person say."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,13 +42,23 @@ def test_auto_says_what_it_took_and_why(arm):
     assert "back-end embedded: not servo: MoveIt's messages are not installed" in said, said
 
 
-@pytest.mark.parametrize("name", ["servo", "plan", "moveit"])
-def test_what_is_asked_for_and_missing_is_refused_in_words(graph, name):
-    said = (process := graph.start("motion_node", f"backend:={name}", "planner:=moveit_py")).communicate(
-        timeout=90
-    )[0]
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (["backend:=servo"], "apt install"),
+        (["backend:=moveit"], "jtc_ik"),
+        (["backend:=plan", "planner:=moveit_py"], "moveit_py is not installed"),
+        (
+            ["backend:=plan", "move_group_wait:=0.2"],
+            "not move_action: .*; not moveit_py: moveit_py is not installed",
+        ),
+        (["backend:=plan", "planner:=chomp"], "must be one of .*'move_action', 'moveit_py'"),
+    ],
+)
+def test_what_is_asked_for_and_missing_is_refused_in_words(graph, parameters, words):
+    said = (process := graph.start("motion_node", *parameters)).communicate(timeout=90)[0]
     assert process.returncode == 3 and "Traceback" not in said, said
-    assert {"servo": "apt install", "plan": "moveit_py is not installed", "moveit": "jtc_ik"}[name] in said
+    assert re.search(words, said), said
 
 
 def test_jtc_ik_sends_one_trajectory_per_chunk(arm):
