@@ -27,6 +27,7 @@ def nothing(*_: Any, **__: Any) -> None:
     return None
 
 
+PLANS = "../nodes/test_moveit_process.py"
 MUTATIONS = {
     "gate: malformed chunks": Mutation(
         "gate", "ActionGate._malformed", says_nothing, "test_guards_matter.py::test_gate test_gate.py"
@@ -47,6 +48,9 @@ MUTATIONS = {
     ),
     "filter: lead over the joints": Mutation(
         "safety", "SafetyFilter.hold_back", nothing, "test_safety_filter.py"
+    ),
+    "controller: overtime after a chunk": Mutation(
+        "controller", "OVERTIME_NS", 1 << 60, "test_starvation.py"
     ),
     "guard: everything": Mutation("guard", "OutputGuard.violation", says_nothing, "test_guards_matter.py"),
     "guard: workspace": Mutation(
@@ -77,6 +81,10 @@ MUTATIONS = {
     "repeated stops": Mutation("tracking", "TrackingWatch._count", nothing, "test_letting_go.py"),
     "deadman": Mutation("deadman", "Deadman.held", lambda *_: True, "test_deadman.py"),
     "gripper: hysteresis": Mutation("gripper", "OPEN_ABOVE", 0.4, "test_gripper.py"),
+    "plan: positions": Mutation("planning", "PlanBackend._objection", says_nothing, PLANS),
+    "plan: between way-points": Mutation("planning", "STEP", float("inf"), PLANS),
+    "plan: where it begins": Mutation("planning", "START_TOLERANCE", float("inf"), PLANS),
+    "plan: how it ends": Mutation("planning", "AT_REST", float("inf"), PLANS),
     "stop ramp": Mutation(
         "command", "GuardedMotion.advanced", lambda self, elapsed: self, "test_stop_ramp.py"
     ),

@@ -82,6 +82,19 @@ def detour(positions):
     return away
 
 
+def test_what_lies_between_way_points_is_checked_as_well():
+    # Near and far the tool is just above the table; the straight joint line between dips into it.
+    near = np.array([-0.015, 0.298, 0.056, -2.95, 0.153, 3.249, 0.672])
+    far = np.array([0.202, 0.882, -0.225, -1.621, 0.28, 2.471, 0.621])
+
+    class Given:
+        def plan(self, *_):
+            return JointPlan(np.array([0.0, 9.0]), np.array([near, far]), np.zeros((2, 7)))
+
+    with pytest.raises(PlanRefused, match="between way-points 0 and 1: workspace"):
+        PlanBackend(panda_model(), panda_limits(), Given()).plan_to(far, near)
+
+
 def test_a_goal_in_self_collision_is_refused_before_anything_is_planned():
     folded = np.array([0.0, -1.5, 0.0, -2.9, 0.0, 1.0, 0.785])
     with pytest.raises(PlanRefused, match=r"the goal: (workspace|self-collision)"):
