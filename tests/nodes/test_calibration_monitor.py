@@ -159,7 +159,7 @@ class DepthCamera:
 def depth_camera(robot_graph):
     graph = robot_graph
     graph.subscribe(DiagnosticArray, "/diagnostics", 50)
-    graph.start("calibration_monitor_node", f"scene_plane:='{PLANE}'", "rate:=5.0")
+    graph.start("calibration_monitor_node", f"scene_plane:='{PLANE}'", "rate:=5.0", "moving_frames:=false")
     stamped = TransformStamped(header=header(0, "panda_link0"), child_frame_id=FRAME)
     stamped.transform = transform_message(BASE_FROM_CAMERA)
     graph.publish("/tf_static", TFMessage(transforms=[stamped]), qos.LATCHED)

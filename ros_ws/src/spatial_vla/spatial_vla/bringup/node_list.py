@@ -179,6 +179,8 @@ def _watched_for_drift(arguments: BringupArguments) -> dict[str, Any]:
         watched["board_pose"] = str(Path(arguments.board_pose).expanduser().resolve())
     if arguments.scene_plane:
         watched["scene_plane"] = arguments.scene_plane
+        # The simulated camera and table stand still; a board may be in the gripper.
+        watched["moving_frames"] = not arguments.sim or bool(arguments.board_pose)
     return watched
 
 

@@ -58,6 +58,9 @@ class CalibrationMonitorNode(SpatialNode):
         ),
         NodeParameter("scene_max_distance", 10.0, "The same for the plane's height [mm].", 0.1, 100.0),
         NodeParameter("scene_max_angle", 0.5, "The same for the plane's tilt [degrees].", 0.01, 20.0),
+        NodeParameter(
+            "moving_frames", True, "Listen to /tf; false where /tf_static alone has all that is needed."
+        ),
         NodeParameter("rate", 1.0, "Looks per second.", 0.1, 10.0),
         NodeParameter("views", 5, "Views that are judged together.", 1, 100),
         NodeParameter("max_frame_age", 0.5, "Give up a frame older than this [s].", 0.01, 5.0),
@@ -70,7 +73,7 @@ class CalibrationMonitorNode(SpatialNode):
                 "parameter 'board_pose' is empty, and so is 'scene_plane'; give the file that `calibrate hand-eye` "
                 "wrote, or the plane as 'x_low x_high y_low y_high z'"
             )
-        self._transforms = TransformSource(self)
+        self._transforms = TransformSource(self, self.value("moving_frames"))
         self.own(self._transforms.close)
         self._watches: list[CalibrationWatch] = []
         camera = self.value("camera")

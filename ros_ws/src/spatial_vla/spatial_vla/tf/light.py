@@ -97,22 +97,17 @@ class Buffer:
         return ""
 
 
-class TransformListener:
-    """Feeds a buffer from /tf and /tf_static; malformed transforms are logged and skipped."""
+class StaticTransformListener:
+    """Feeds a buffer, ours or that of tf2_ros, from /tf_static; malformed transforms are logged and skipped."""
 
-    def __init__(self, buffer: Buffer, node: Node) -> None:
+    def __init__(self, buffer: Any, node: Node) -> None:
         self._buffer = buffer
         self._node = node
-        self._moving = node.create_subscription(TFMessage, "/tf", self._on_moving, MOVING)
         self._static = node.create_subscription(TFMessage, "/tf_static", self._on_static, STATIC_IN)
 
     def unregister(self) -> None:
         """Stop listening."""
-        self._node.destroy_subscription(self._moving)
         self._node.destroy_subscription(self._static)
-
-    def _on_moving(self, message: TFMessage) -> None:
-        self._store(message, self._buffer.set_transform)
 
     def _on_static(self, message: TFMessage) -> None:
         self._store(message, self._buffer.set_transform_static)
@@ -123,6 +118,22 @@ class TransformListener:
                 store(transform, "default_authority")
             except TransformException as error:
                 self._node.get_logger().warning(f"ignored: {error}", throttle_duration_sec=5.0)
+
+
+class TransformListener(StaticTransformListener):
+    """Feeds a buffer from /tf, too."""
+
+    def __init__(self, buffer: Buffer, node: Node) -> None:
+        super().__init__(buffer, node)
+        self._moving = node.create_subscription(TFMessage, "/tf", self._on_moving, MOVING)
+
+    def unregister(self) -> None:
+        """Stop listening."""
+        super().unregister()
+        self._node.destroy_subscription(self._moving)
+
+    def _on_moving(self, message: TFMessage) -> None:
+        self._store(message, self._buffer.set_transform)
 
 
 class TransformBroadcaster:
