@@ -170,8 +170,9 @@ class CalibrationCapture(SpatialNode):
         names = [self.resolve_topic_name(f"{camera}/{name}") for name in ("image", "camera_info")]
         absent = [name for name in names if self.count_publishers(name) == 0]
         if absent:
+            topics = self.get_topic_names_and_types()
             known = [
-                name for name, types in self.get_topic_names_and_types() if "sensor_msgs/msg/Image" in types
+                n for n, types in topics if "sensor_msgs/msg/Image" in types and self.count_publishers(n)
             ]
             there = f"images are on {', '.join(known)}" if known else "there is no topic with images at all"
             return f"nobody publishes {' or '.join(absent)}; start the camera's driver or give --camera ({there})"

@@ -37,7 +37,9 @@ def capture_node(
     rclpy.init(args=[], context=context)
     executor = SingleThreadedExecutor(context=context)
     try:
-        simulated, reliable = _looked_around(context, camera, namespace)
+        # It stays until the end: with a context's last node all that has been discovered is forgotten.
+        scout = Node("calibration_capture_scout", context=context, namespace=namespace)
+        simulated, reliable = _looked_around(scout, camera)
         values = {
             "camera": camera,
             "base_frame": base_frame,
@@ -68,18 +70,14 @@ def _spin(executor: SingleThreadedExecutor) -> None:
         executor.spin()
 
 
-def _looked_around(context: rclpy.Context, camera: str, namespace: str) -> tuple[bool, bool]:
+def _looked_around(node: Node, camera: str) -> tuple[bool, bool]:
     """Whether somebody makes the time, and whether all the camera's images are sent reliably."""
-    node = Node("calibration_capture_looks", context=context, namespace=namespace)
-    try:
-        deadline = time.monotonic() + DISCOVERY
-        # If none turns up, what there is instead is said when no image comes.
-        while not (found := node.get_publishers_info_by_topic(f"{camera}/image")):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-        time.sleep(LATER)
-        reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in found)
-        return node.count_publishers("/clock") > 0, reliable
-    finally:
-        node.destroy_node()
+    deadline = time.monotonic() + DISCOVERY
+    # If none turns up, what there is instead is said when no image comes.
+    while not (found := node.get_publishers_info_by_topic(f"{camera}/image")):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    time.sleep(LATER)
+    reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in found)
+    return node.count_publishers("/clock") > 0, reliable
