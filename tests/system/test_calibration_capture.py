@@ -1,20 +1,27 @@
 """A calibration through the whole graph: the arm moves, the camera sees the board, and the result is the true mount."""
 
+import itertools
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
+from builtin_interfaces.msg import Duration
 from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.domain import claimed_domain
 from spatial_vla.bringup.node_list import bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.calibration.files import read_static_transform, read_yaml
+from spatial_vla.calibration.session import read_captures
+from spatial_vla.calibration.views import turned
 from spatial_vla.cli import main
+from spatial_vla.description import ARM_JOINTS
 from spatial_vla.geometry import matrix_to_rotvec
-from spatial_vla_sim.scene import sample_scene
+from spatial_vla_sim.scene import HOME, sample_scene
 from spatial_vla_sim.world import World
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 CALIBRATION = Path(__file__).parents[2] / "calibration"
 BOARD = CALIBRATION / "example" / "board.yaml"
@@ -24,13 +31,13 @@ CAMERAS = {"eye-in-hand": "wrist", "eye-to-hand": "external"}
 
 
 @contextmanager
-def graph(setup, log):
+def graph(setup, log, nodes=NODES):
     """Real processes in a DDS domain of their own."""
     parameters = CALIBRATION / "simulation" / f"{setup.replace('-', '_')}.yaml"
     entries = bringup_nodes(BringupArguments(params_file=str(parameters)))
     with claimed_domain(any_free=True), log.open("w") as file:
         runner = Runner(
-            [entry for entry in entries if entry.name in NODES],
+            [entry for entry in entries if entry.name in nodes],
             output=lambda name, line: file.write(f"[{name}] {line}\n"),
         )
         runner.start()
@@ -91,6 +98,50 @@ def test_fifteen_poses_find_the_camera(setup, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{setup}: {distance:.2f} mm, {angle:.3f} degrees from the true mount with 15 poses")
     assert distance < 0.6 and angle < 0.1
+
+
+#: Turns of the wrist [rad] that a person makes, one after the other.
+TURNS = ((0, 0, 0, 0, 0.3, 0, 0), (0, 0, 0, 0, 0, 0.25, 0.3), (0, 0, 0, 0, -0.3, 0, -0.3))
+
+
+@pytest.mark.slow
+def test_a_person_moves_the_arm_and_samples_are_taken_where_it_rests(tmp_path):
+    moving = threading.Event()
+
+    def person():
+        context = rclpy.Context()
+        rclpy.init(args=[], context=context)
+        node = rclpy.create_node("person", context=context)
+        hand = node.create_publisher(JointTrajectory, "panda_arm_controller/joint_trajectory", 1)
+        for turn in itertools.cycle(TURNS):
+            if moving.wait(6.0):
+                break
+            point = JointTrajectoryPoint(positions=np.add(HOME, turn).tolist(), velocities=[0.0] * 7)
+            point.time_from_start = Duration(sec=2)
+            hand.publish(JointTrajectory(joint_names=list(ARM_JOINTS), points=[point]))
+        rclpy.try_shutdown(context=context)
+
+    with graph("eye-in-hand", tmp_path / "nodes.log", ("sim_node", "robot_state_publisher")):
+        thread = threading.Thread(target=person)
+        thread.start()
+        code = calibrate(
+            "capture",
+            "--board",
+            BOARD,
+            "--setup",
+            "eye-in-hand",
+            "--by-hand",
+            "--count",
+            4,
+            "--output",
+            tmp_path,
+        )
+        moving.set()
+        thread.join()
+    assert code == 0
+    grippers = [capture.base_from_gripper for capture in read_captures(tmp_path / "samples.yaml")]
+    assert len(grippers) == 4
+    assert all(turned(a, b) > 9.9 for a, b in itertools.combinations(grippers, 2))
 
 
 def test_a_camera_that_is_not_there_is_named_with_the_way_out(tmp_path, capsys):
