@@ -18,7 +18,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from limit_checker import LimitChecker
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -27,6 +26,7 @@ from spatial_vla.bringup.node_list import NodeEntry, bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import stamp_ns, time_message
+from spatial_vla.nodes.lean_node import LeanNode
 from spatial_vla_interfaces.action import FollowInstruction
 from spatial_vla_interfaces.msg import ActionChunk, MotionStatus, PolicyStatus
 from std_msgs.msg import Bool
@@ -81,7 +81,7 @@ class FaultGraph:
         self._closing = threading.Event()
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self._node = Node("fault_campaign", context=self._context)
+        self._node = LeanNode("fault_campaign", context=self._context)
         self._connect()
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

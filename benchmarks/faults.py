@@ -194,7 +194,7 @@ def run(args: Args, rows: list[dict[str, Any]]) -> None:
             except (TimeoutError, NoAnswer) as error:
                 # The graph did not come back from the fault before; written down, and everything started again.
                 print(f"after {previous!r}: {error}; the graph is started anew", flush=True)
-                lost = {"kind": previous, "unrecovered": str(error)}
+                lost = {"kind": previous, "unrecovered": str(error), "said": sorted(graph.heard.said)}
                 with args.output.open("a") as file:
                     file.write(json.dumps(lost) + "\n")
             finally:

@@ -30,7 +30,6 @@ import rclpy
 import tyro
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.domain import claimed_domain
@@ -39,6 +38,7 @@ from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import stamp_ns
 from spatial_vla.nodes.episode_client import EpisodeClient
+from spatial_vla.nodes.lean_node import LeanNode
 from spatial_vla.report.environment import device, versions
 from spatial_vla_interfaces.msg import MotionStatus
 from trajectory_msgs.msg import JointTrajectory
@@ -78,7 +78,7 @@ class Probe:
         self._said = ""
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self._node = Node("loop_probe", context=self._context)
+        self._node = LeanNode("loop_probe", context=self._context)
         subscribe: Any = (
             self._node.create_subscription
         )  # callbacks with a second parameter are not in its annotations

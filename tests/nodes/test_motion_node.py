@@ -207,6 +207,17 @@ def test_an_arm_that_runs_out_of_chunks_stops_and_says_so(arm):
         arm.until(lambda: arm.graph.counter("motion_node", "starved") == before + 1, "hunger")
 
 
+def test_a_time_that_lay_back_between_two_ticks_stops_the_arm_too(arm):
+    """As of a second publisher on /clock: by the next tick the time is right again."""
+    arm.reaches(MotionStatus.IDLE)
+    arm.run((0.0, 0.03))
+    for offset_ns in (-5_000_000_000, 0):
+        arm.graph.clock.publish(Clock(clock=time_message(arm.graph.now_ns + offset_ns)))
+    arm.until(lambda: arm.graph.counter("motion_node", "holds") > 0, "the stop to be counted")
+    assert any("time jumped back by 5.0" in m.reason for m in arm.graph.received["motion_status"])
+    arm.reaches(MotionStatus.IDLE)
+
+
 def test_disarm_stops_and_a_second_writer_keeps_it_disarmed(arm):
     arm.run((0.0, -0.05))
     assert arm.call(SetBool, "motion_node/arm", SetBool.Request(data=False)).success

@@ -2,10 +2,11 @@
 
 from .backend import BackendUnavailable, Capabilities, MotionBackend, StreamResult
 from .command import JointCommand, TrajectoryPoint
-from .controller import MotionController, MotionSettings
+from .controller import MotionController
 from .gate import GateSettings, Verdict
 from .limits import Box, CartesianLimits, IncompleteLimits, JointLimits, MotionLimits, Obstacle, Scaling
 from .robot_model import RobotModel
+from .settings import MotionSettings
 from .status import ControllerStatus
 from .supervisor import MotionState
 

@@ -5,8 +5,6 @@ Call :meth:`MotionController.step` once per period. All times are int nanosecond
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +13,7 @@ from ..description import FINGER_TRAVEL
 from .backend import MotionBackend, StreamResult
 from .command import JointCommand
 from .embedded import EmbeddedBackend
-from .gate import ActionGate, GateSettings, Verdict
+from .gate import ActionGate, Verdict
 from .gripper import GripperSwitch
 from .history import Setpoint
 from .horizon import rest_of
@@ -25,6 +23,7 @@ from .reference import ReferenceGenerator
 from .release import Release
 from .robot_model import RobotModel
 from .safety import SafetyFilter
+from .settings import MotionSettings
 from .status import ControllerStatus
 from .supervisor import MotionState, Supervisor
 from .tracking import Tracking, TrackingWatch
@@ -40,32 +39,10 @@ CREEP = 2e-3
 #: A set-point slower than this [m/s, rad/s] stands still; the tool has arrived when it is this near [m, rad].
 STILL = 1e-3
 ARRIVED = (1e-3, 5e-3)
+#: What the limits held back of the way to where the last chunk ends is followed for this long [ns]; then the arm stops.
+OVERTIME_NS = 150_000_000
 #: After a jump the measurement must be steady for this long before the arm starts from it.
 SETTLING_NS = 50_000_000
-
-
-@dataclass(frozen=True)
-class MotionSettings:
-    """Times and thresholds of the controller.
-
-    Attributes:
-        joint_state_timeout: oldest joint state to move on [s].
-        hold_error: distance [m] and angle [rad] between reference and measurement that freeze the arm.
-        fault_after: a freeze that lasts this long becomes a fault [s].
-        freezes_allowed: one more than this many freezes within ten seconds is a fault, too.
-        teleports: the arm may be put elsewhere, as simulated ones are; of others that is not believed, but a fault.
-        late_tick: time between two steps of a moving arm after which it starts anew, at rest [s].
-        real_time_chunking: a new chunk goes over from the one under way instead of replacing it.
-    """
-
-    gate: GateSettings = field(default_factory=GateSettings)
-    joint_state_timeout: float = 0.1
-    hold_error: tuple[float, float] = (0.03, 0.2)
-    fault_after: float = 1.0
-    freezes_allowed: int = 3
-    teleports: bool = False
-    late_tick: float = 0.05
-    real_time_chunking: bool = False
 
 
 class MotionController:
@@ -225,7 +202,8 @@ class MotionController:
     def _follow(self, now_ns: int, passed: float) -> None:
         """Move with the reference, or stay at rest when there is none."""
         target_ns = now_ns + self._period_ns
-        if not self._reference.active(target_ns) and self._nearly_at_rest():
+        overtime = target_ns - self._reference.end_ns
+        if overtime > OVERTIME_NS or (overtime >= 0 and self._nearly_at_rest()):
             self._come_to_rest(now_ns, passed)
             return
         try:

@@ -70,6 +70,7 @@ class MotionNode(SpatialNode):
             self.create_service(Trigger, "~/reset", self._on_reset),
         ):
             self.own(lambda service=service: self.destroy_service(service))
+        self.when_time_jumps_back(self._tick)
         self._watch_nodes()
         self._operator = OperatorInputs(self, self._controller, self._written_topic)
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")

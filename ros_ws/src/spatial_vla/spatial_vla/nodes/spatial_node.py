@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock
+from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -124,6 +125,16 @@ class SpatialNode(LeanNode, LifecycleNode):
         timer = self.create_timer(seconds, due, clock=self._steady)
         self._owned.append(lambda: self.destroy_timer(timer))
         return timer
+
+    def when_time_jumps_back(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` at a time that is earlier than the one before, also if no timer would notice."""
+
+        def jumped(_: TimeJump) -> None:
+            if self.active:
+                self.guard(callback)
+
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self.own(self.get_clock().create_jump_callback(back, post_callback=jumped).unregister)
 
     def on_mismatch(self, reason: str) -> None:
         """Count a publisher that this node cannot hear."""
