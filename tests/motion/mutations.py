@@ -62,6 +62,9 @@ MUTATIONS = {
     "guard: table and obstacles": Mutation(
         "guard", "OutputGuard.scene_collision", says_nothing, "test_surroundings.py"
     ),
+    "embedded: barrier before singularities": Mutation(
+        "singularity", "SingularityBarrier.near", lambda *_: False, "test_surroundings.py"
+    ),
     "guard: singularities": Mutation("guard", "OutputGuard.singular", says_nothing, "test_surroundings.py"),
     "guard: speed near the stops": Mutation(
         "limits", "MotionLimits.velocity_at", lambda s, q: (-s.velocity, s.velocity), "test_fr3.py"

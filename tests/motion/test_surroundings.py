@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from spatial_vla.motion import Box, Obstacle
-from spatial_vla.motion.guard import OutputGuard, smallest_singular_value
+from spatial_vla.motion.guard import OutputGuard
 from spatial_vla.motion.panda import panda_limits
 from spatial_vla.motion.scene_collision import SceneCollision
+from spatial_vla.motion.singularity import SingularityBarrier, smallest_singular_value
+from spatial_vla_sim.joint_path import JointPath
 
 from .rig import HOME, assert_within_limits
 
@@ -79,13 +82,33 @@ def stretch(rig):
     return rig
 
 
-def test_the_arm_does_not_go_into_a_singularity_and_comes_out_again(make_rig, monkeypatch):
-    limits = panda_limits(singularity=0.04, workspace=WIDE, body_box=WIDE)
-    rig = stretch(make_rig(limits))
+CLOSE = {"singularity": 0.04, "workspace": WIDE, "body_box": WIDE}
+#: Where the guard alone held the arm for good: every way on led a little deeper at first.
+HELD = np.array([0.7, -0.55, -0.28, -3.01, 1.71, 3.29, 0.25])
+
+
+def test_the_arm_does_not_go_into_a_singularity_and_comes_out_again(make_rig):
+    rig = stretch(make_rig(panda_limits(**CLOSE)))
     before = rig.tcp().translation[0]
     rig.run([-0.05, 0, -0.02, 0, 0, 0], 1.5)
     assert rig.tcp().translation[0] < before - 0.1
     assert_within_limits(rig)
+
+
+def test_the_guard_alone_keeps_the_arm_out_of_singularities(make_rig, monkeypatch):
+    monkeypatch.setattr(SingularityBarrier, "near", lambda *_: False)
+    stretch(make_rig(panda_limits(**CLOSE)))
     monkeypatch.setattr(OutputGuard, "singular", lambda *_: "")
     with pytest.raises(AssertionError):
-        stretch(make_rig(limits))
+        stretch(make_rig(panda_limits(**CLOSE)))
+
+
+def test_the_arm_is_not_held_for_good_at_a_singularity(make_rig):
+    rig = make_rig(panda_limits(workspace=WIDE, body_box=WIDE))
+    rig.path = JointPath.holding(HELD)
+    rig.arm()
+    home, tcp = rig.model.forward(HOME), rig.tcp()
+    turn = Rotation.from_matrix(home.rotation @ tcp.rotation.T).as_rotvec()
+    rig.run(np.concatenate((home.translation - tcp.translation, turn)) / 15, 3.0)
+    assert np.abs(rig.measured()[0] - HELD).max() > 0.3
+    assert_within_limits(rig)

@@ -22,6 +22,7 @@ from .history import Setpoint
 from .limits import MotionLimits
 from .robot_model import RobotModel
 from .safety import shortened
+from .singularity import SingularityBarrier
 from .stop_ramp import JointMotion, StopPlanner
 
 Array = NDArray[np.float64]
@@ -55,6 +56,7 @@ class EmbeddedBackend:
             model.tcp_frame, position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3
         )
         self._posture_task = PostureTask(cost=1e-3, gain=0.03)
+        self._barrier = SingularityBarrier(model, limits.singularity) if limits.singularity > 0.0 else None
         self._motion: GuardedMotion | None = None
 
     @property
@@ -149,6 +151,7 @@ class EmbeddedBackend:
             solver="daqp",
             damping=1e-5,
             limits=self._ik_limits,
+            barriers=[self._barrier] if self._barrier is not None and self._barrier.near(inside) else [],
         )
         if self._limits.velocity_by_position is None:
             return velocity

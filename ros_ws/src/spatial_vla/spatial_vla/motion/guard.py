@@ -8,6 +8,7 @@ from .limits import MotionLimits
 from .robot_model import RobotModel
 from .scene_collision import SceneCollision
 from .self_collision import SelfCollision
+from .singularity import smallest_singular_value
 from .stop_ramp import JointMotion, StopRamp
 
 #: The tool centre point is steered to stay in its box; this far outside [m] the guard stops it.
@@ -102,8 +103,3 @@ class OutputGuard:
             return ""
         first = int(np.argmax(outside.any(axis=1)))
         return f"workspace: {self._frames[first]} at {np.round(points[first], 3).tolist()}"
-
-
-def smallest_singular_value(model: RobotModel, q: np.ndarray) -> float:
-    """Of the tool's Jacobian at ``q`` (n,): how fast the tool moves, at worst, for joints at 1 rad/s."""
-    return float(np.linalg.svd(model.jacobian(q), compute_uv=False)[-1])
