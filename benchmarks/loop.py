@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.domain import claimed_domain
-from spatial_vla.bringup.node_list import bringup_nodes
+from spatial_vla.bringup.node_list import NodeEntry, bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
 from spatial_vla.nodes.conversions import stamp_ns
@@ -63,6 +63,8 @@ class Args:
     """have the visualizer run, too, as in the bring-up's default"""
     questions: bool = True
     """have questions answered, too, as in the bring-up's default"""
+    realtime: bool = True
+    """let the loop, and the simulation that makes its time, ask for real-time priority, as they do by default"""
     output: Path | None = None
     """file for the figures"""
 
@@ -111,6 +113,13 @@ class Probe:
             else:
                 self.other_holds.append(message.reason)
         self._said = message.reason if message.state == MotionStatus.HOLDING else ""
+
+
+def without_priority(entry: NodeEntry) -> NodeEntry:
+    """The node as a system runs it that refuses real-time priorities."""
+    if entry.name not in ("motion_node", "sim_node"):
+        return entry
+    return replace(entry, parameters={**entry.parameters, "realtime_priority": 0})
 
 
 def follow(client: EpisodeClient, probe: Probe, seconds: float) -> list[tuple[int, int]]:
@@ -210,6 +219,8 @@ def main() -> None:
     load: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder, claimed_domain(), (Path(folder) / "log").open("w") as log:
         entries = bringup_nodes(BringupArguments(visualize=args.visualize, questions=args.questions))
+        if not args.realtime:
+            entries = [without_priority(entry) for entry in entries]
         runner = Runner(entries, output=lambda name, line: print(f"[{name}] {line}", file=log))
         runner.start()
         try:

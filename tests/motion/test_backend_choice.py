@@ -1,5 +1,7 @@
 """Which back-end is taken and why; and that it does not change under an armed arm."""
 
+from contextlib import suppress
+
 import pytest
 from spatial_vla.motion import BackendUnavailable
 from spatial_vla.motion.embedded import EmbeddedBackend
@@ -42,10 +44,10 @@ def test_no_switch_while_armed(make_rig, model):
 
 
 def test_moveit_that_is_not_installed_is_named():
-    from importlib.util import find_spec
+    with suppress(ImportError):
+        from moveit_msgs.msg import ServoStatus
 
-    if find_spec("moveit_msgs"):
-        pytest.skip("MoveIt is installed")
+        pytest.skip(f"MoveIt is installed: {ServoStatus}")
     from spatial_vla.nodes.servo_port import moveit_interfaces
 
     with pytest.raises(BackendUnavailable, match=r"moveit_msgs.*apt install"):
