@@ -79,6 +79,22 @@ def test_a_pose_out_of_reach_is_given_up_with_the_stage_s_reason():
     assert why.startswith("the arm stopped") and why.endswith("panda_joint4 position limit")
 
 
+def test_an_arm_that_wanders_about_without_getting_nearer_is_stopped_and_given_up():
+    stage = Stage()
+    follow = stage.next_status
+
+    def wander(after_ns):
+        status = follow(after_ns)
+        sway = SE3(np.eye(3), np.array([0.0, 0.02 * (-1) ** len(stage.sent), 0.0]))
+        stage.pose = sway @ START
+        status.reference = pose_message(stage.pose)
+        return status
+
+    stage.next_status = wander
+    assert leading(stage).go(TARGET).startswith("the arm stopped")
+    assert stage.sent[-1].is_zero_motion
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -62,7 +62,7 @@ class ArmLeader:
     def go(self, target: SE3) -> str:
         """Move the tool to ``target`` (base_from_tool) and wait until it rests. Why it stopped short, or nothing."""
         nearest, progress_ns, due_ns = math.inf, 0, 0
-        reason, said = "", False
+        reason, said, given_up = "", False, False
         while True:
             status = self._status()
             move = remaining(pose_of(status), target)
@@ -77,10 +77,16 @@ class ArmLeader:
             effort = float(max(distance / SPEED[0], angle / SPEED[1]))
             if effort < nearest - 0.02 or not progress_ns:
                 nearest, progress_ns = effort, self._last_ns
-            elif self._last_ns - progress_ns > GIVE_UP_NS and status.at_rest:
-                short = f"the arm stopped {1e3 * distance:.0f} mm and {np.degrees(angle):.0f} degrees short"
-                return f"{short}: {reason}" if reason else short
-            if not near and self._last_ns >= due_ns:
+            elif self._last_ns - progress_ns > GIVE_UP_NS:
+                if status.at_rest:
+                    short = (
+                        f"the arm stopped {1e3 * distance:.0f} mm and {np.degrees(angle):.0f} degrees short"
+                    )
+                    return f"{short}: {reason}" if reason else short
+                if not given_up:
+                    self.stop()
+                given_up = True
+            if not near and not given_up and self._last_ns >= due_ns:
                 self._send(move, effort, status.header.frame_id)
                 due_ns = self._last_ns + AGAIN_NS
 
