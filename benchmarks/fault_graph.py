@@ -7,17 +7,14 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from limit_checker import LimitChecker
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -25,6 +22,7 @@ from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.node_list import NodeEntry, bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
+from spatial_vla.nodes.background_executor import BackgroundExecutor
 from spatial_vla.nodes.conversions import stamp_ns, time_message
 from spatial_vla.nodes.lean_node import LeanNode
 from spatial_vla_interfaces.action import FollowInstruction
@@ -79,26 +77,22 @@ class FaultGraph:
         self.runner = Runner([self._relayed(e) for e in entries], output=self._write, respawn_delay=0.1)
         self._recorder: Runner | None = None
         self._closing = threading.Event()
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = LeanNode("fault_campaign", context=self._context)
+        self._background = BackgroundExecutor("fault_campaign")
+        self._node = LeanNode("fault_campaign", context=self._background.context)
         self._connect()
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._threads = [threading.Thread(target=f, daemon=True) for f in (self._spin, self._look_after)]
+        self._keeper = threading.Thread(target=self._look_after, daemon=True)
         self.runner.start()
-        for thread in self._threads:
-            thread.start()
+        self._background.spin(self._node)
+        self._keeper.start()
 
     def close(self) -> None:
         """Stop everything."""
         self._closing.set()
-        self._executor.shutdown(timeout_sec=1.0)
-        self._threads[1].join()
+        self._keeper.join()
         for runner in (self._recorder, self.runner):
             if runner is not None:
                 runner.stop()
-        rclpy.try_shutdown(context=self._context)
+        self._background.close()
         self._log.close()
 
     @staticmethod
@@ -147,10 +141,6 @@ class FaultGraph:
             self.runner.poll()
             if self._recorder is not None:
                 self._recorder.poll()
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
 
     # ---- what faults do, see fault_injection.Patient ----------------------------------------------------------------
 

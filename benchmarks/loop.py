@@ -20,22 +20,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 import tyro
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from spatial_vla.bringup.arguments import BringupArguments
 from spatial_vla.bringup.domain import claimed_domain
 from spatial_vla.bringup.node_list import NodeEntry, bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
+from spatial_vla.nodes.background_executor import BackgroundExecutor
 from spatial_vla.nodes.conversions import stamp_ns
 from spatial_vla.nodes.episode_client import EpisodeClient
 from spatial_vla.nodes.lean_node import LeanNode
@@ -78,27 +76,19 @@ class Probe:
         self.late_stops = 0
         self.other_holds: list[str] = []
         self._said = ""
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = LeanNode("loop_probe", context=self._context)
+        self._background = BackgroundExecutor("loop_probe")
+        self._node = LeanNode("loop_probe", context=self._background.context)
         subscribe: Any = (
             self._node.create_subscription
         )  # callbacks with a second parameter are not in its annotations
         subscribe(Clock, "/clock", self._on_clock, qos.TF)
         subscribe(JointTrajectory, ARM_TOPIC, self._on_command, qos.TF, raw=True)
         subscribe(MotionStatus, "motion_status", self._on_status, qos.STREAM)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        threading.Thread(target=self._spin, daemon=True).start()
+        self._background.spin(self._node)
 
     def close(self) -> None:
         """Stop listening."""
-        self._executor.shutdown(timeout_sec=1.0)
-        rclpy.try_shutdown(context=self._context)
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        self._background.close()
 
     def _on_clock(self, message: Clock, info: Any) -> None:
         self.ticks.append((info["source_timestamp"], stamp_ns(message.clock)))

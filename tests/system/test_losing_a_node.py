@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from spatial_vla.bringup.arguments import BringupArguments
@@ -21,6 +19,7 @@ from spatial_vla.bringup.domain import claimed_domain
 from spatial_vla.bringup.node_list import bringup_nodes
 from spatial_vla.bringup.runner import Runner
 from spatial_vla.nodes import qos
+from spatial_vla.nodes.background_executor import BackgroundExecutor
 from spatial_vla.nodes.episode_client import EpisodeClient, NoAnswer
 from spatial_vla_interfaces.msg import MotionStatus
 
@@ -35,24 +34,16 @@ class Watcher:
     """Listens to the arm and to what the motion stage says about itself."""
 
     def __init__(self) -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = Node("watcher", context=self._context)
+        self._background = BackgroundExecutor("watcher")
+        self._node = Node("watcher", context=self._background.context)
         self.speeds: list[tuple[float, float]] = []  # simulated time [s], fastest arm joint [rad/s]
         self.said: list[tuple[int, str]] = []
         self._node.create_subscription(JointState, "joint_states", self._on_joints, qos.SENSOR_IN)
         self._node.create_subscription(MotionStatus, "motion_status", self._on_motion, qos.STREAM)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        threading.Thread(target=self._spin, daemon=True).start()
+        self._background.spin(self._node)
 
     def close(self) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
-        rclpy.try_shutdown(context=self._context)
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        self._background.close()
 
     def _on_joints(self, message: JointState) -> None:
         stamp = message.header.stamp

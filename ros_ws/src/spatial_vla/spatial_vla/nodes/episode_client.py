@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 from spatial_vla_interfaces.action import FollowInstruction
@@ -20,6 +18,7 @@ from spatial_vla_interfaces.srv import ResetScene
 from std_srvs.srv import Trigger
 
 from . import qos
+from .background_executor import BackgroundExecutor
 from .latency_probe import ChunkTiming, LatencyProbe
 from .requests import REPLY_TIMEOUT, NoAnswer, Requests
 
@@ -42,10 +41,9 @@ class EpisodeClient:
     """A client node that spins in a thread of its own; a context manager. Methods block and are for one thread."""
 
     def __init__(self, namespace: str = "") -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._background = BackgroundExecutor("episode_client")
         # No sim time: what it waits for may be the very thing that should make the time pass.
-        self._node = Node("episode_client", namespace=namespace, context=self._context)
+        self._node = Node("episode_client", namespace=namespace, context=self._background.context)
         self._follow = ActionClient(self._node, FollowInstruction, "follow_instruction")
         self._reset = self._node.create_client(ResetScene, "sim/reset")
         self._motion_reset = self._node.create_client(Trigger, "motion_node/reset")
@@ -56,11 +54,8 @@ class EpisodeClient:
         self._node.create_subscription(SimState, "sim/state", self._on_sim_state, qos.STREAM)
         self._node.create_subscription(MotionStatus, "motion_status", self._on_motion, qos.STREAM)
         self._probe = LatencyProbe(self._node)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._requests = Requests(self._executor, self._closing)
-        self._thread = threading.Thread(target=self._spin, name="episode_client", daemon=True)
-        self._thread.start()
+        self._requests = Requests(self._background.executor, self._closing)
+        self._background.spin(self._node)
 
     def __enter__(self) -> EpisodeClient:
         return self
@@ -75,9 +70,7 @@ class EpisodeClient:
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
-        self._executor.shutdown(timeout_sec=1.0)
-        rclpy.try_shutdown(context=self._context)
-        self._thread.join(timeout=2.0)
+        self._background.close()
 
     @property
     def timings(self) -> list[ChunkTiming]:
@@ -200,7 +193,3 @@ class EpisodeClient:
 
     def _on_motion(self, message: MotionStatus) -> None:
         self._motion = message
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
