@@ -43,6 +43,7 @@ class Fault:
         says: words, one of which must be heard in a state's reason or a warning.
         stays: while it lasts the arm must not move again.
         records: needs a recorder.
+        harmless: a counter that grows where the fault did no harm, so that there was nothing to tell.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Fault:
     says: tuple[str, ...]
     stays: bool = True
     records: bool = False
+    harmless: str = ""
 
     def counted(self, moved: Iterable[str]) -> bool:
         """Did one of the counters grow that have to?"""
@@ -217,6 +219,7 @@ FAULTS = (
         None,
         (*HELD, *LOST, *DROPPED, *LATE),
         (*JUMPED, "died", STALLED, "late", "old"),
+        harmless="instruction_node.succeeded",
     ),
     Fault(
         "disk full while recording",

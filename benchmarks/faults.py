@@ -204,10 +204,11 @@ def run(args: Args, rows: list[dict[str, Any]]) -> None:
 def judged(fault: Fault, row: dict[str, Any]) -> dict[str, bool]:
     """What the trial failed in."""
     late = fault.stop is not None and row["stop_s"] > fault.stop
+    nothing_to_tell = fault is CONTROL or fault.harmless in row["moved"]
     return {
         "late": late or row["again"],
-        "silent": fault is not CONTROL and not fault.counted(row["moved"]),
-        "unnamed": fault is not CONTROL and not fault.named(row["said"]),
+        "silent": not nothing_to_tell and not fault.counted(row["moved"]),
+        "unnamed": not nothing_to_tell and not fault.named(row["said"]),
     }
 
 

@@ -22,7 +22,13 @@ def spatial_vla(*arguments, timeout=60):
 def test_help_names_every_command():
     done = spatial_vla("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("run", "bringup", "say", "doctor"))
+    assert all(name in done.stdout for name in ("run", "bringup", "say", "doctor", "report"))
+
+
+def test_a_report_of_what_is_no_run_is_refused(tmp_path):
+    done = spatial_vla("report", str(tmp_path))
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr and "Traceback" not in done.stderr
 
 
 def test_bringup_offers_the_arguments_of_the_launch_file():
@@ -51,6 +57,19 @@ def test_doctor_prints_one_json_object():
     assert by_name["interfaces"]["status"] == "ok"
     assert report["healthy"] == all(check["status"] != "missing" for check in report["checks"])
     assert done.returncode == (0 if report["healthy"] else 1)
+
+
+def test_doctor_asks_for_the_socket_buffers_that_the_nodes_ask_for(monkeypatch, tmp_path):
+    import spatial_vla.nodes
+    from spatial_vla.cli import checks
+
+    profile = Path(spatial_vla.nodes.__file__).with_name("fastdds.xml").read_text()
+    assert f"<listenSocketBufferSize>{checks.WANTED_BUFFER}<" in profile
+    limit = tmp_path / "rmem_max"
+    limit.write_text("212992\n")
+    monkeypatch.setattr(checks, "RECEIVE_BUFFER", limit)
+    check = checks._socket_buffers()
+    assert check.status == "absent" and "208 KiB" in check.found and "rmem_max=4194304" in check.remedy
 
 
 def test_doctor_gives_the_command_that_mends(monkeypatch):

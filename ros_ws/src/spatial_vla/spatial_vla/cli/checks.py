@@ -13,6 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from spatial_vla.bringup.environment import uses_wheels
@@ -20,6 +21,9 @@ from spatial_vla.realtime import WAY_OUT, request_realtime
 
 Status = Literal["ok", "absent", "missing"]
 INTERFACES = ("spatial_vla_interfaces", "tf2_msgs", "vision_msgs")
+RECEIVE_BUFFER = Path("/proc/sys/net/core/rmem_max")
+#: What nodes/fastdds.xml asks for [bytes].
+WANTED_BUFFER = 4 << 20
 NVIDIA_QUERY = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
 
 
@@ -47,6 +51,7 @@ def installation_checks() -> list[Check]:
         _distribution("torch", optional="./setup --dev (for training only)"),
         _gl(),
         _realtime(),
+        _socket_buffers(),
         _gpu(),
         _compiler(),
         _weights(),
@@ -118,6 +123,14 @@ def _realtime() -> Check:
     if refused:
         return Check("real-time priority", "absent", "refused; the control loop takes its turn", WAY_OUT)
     return Check("real-time priority", "ok", "the control loop comes first")
+
+
+def _socket_buffers() -> Check:
+    granted = int(RECEIVE_BUFFER.read_text())
+    if granted >= WANTED_BUFFER:
+        return Check("socket buffers", "ok", f"{granted >> 10} KiB")
+    found = f"{granted >> 10} KiB at most; images may be lost while nodes come and go"
+    return Check("socket buffers", "absent", found, f"sudo sysctl -w net.core.rmem_max={WANTED_BUFFER}")
 
 
 def _gpu() -> Check:

@@ -17,7 +17,7 @@ import tyro
 if TYPE_CHECKING:
     from spatial_vla.nodes.latency_probe import ChunkTiming
 
-    from .session import TaskOutcome
+    from .session import TaskOutcome, TaskResults
 
 
 @dataclass
@@ -50,33 +50,40 @@ class Eval:
 
     def run(self) -> int:
         """Return 0 when every episode was tried; 1 when something broke; 2 when the policy does not know such tasks;
-        130 when interrupted.
+        130 when interrupted. The figures of the episodes done by then are printed and written all the same.
         """
         if self.task == "place":
             print(f"spatial-vla eval: {no_places(self.bundle)}", file=sys.stderr)
             return 2
         from spatial_vla.bringup.arguments import BringupArguments
 
-        from .session import Interrupted, RunFailed, TaskPlan, run_tasks
+        from .session import Interrupted, RunFailed, TaskPlan, TaskResults, run_tasks
 
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             arguments = BringupArguments(visualize=False, params_file=self._parameters(Path(folder)))
             plan = TaskPlan(self.episodes, self.seed, self.task, self.timeout)
+            results, code = TaskResults(), 0
             try:
-                outcomes, timings = run_tasks(plan, arguments, self.log, out=sys.stderr)
+                run_tasks(plan, arguments, self.log, results, out=sys.stderr)
             except RunFailed as error:
                 print(f"spatial-vla eval: {error}", file=sys.stderr)
-                return 1
+                code = 1
             except Interrupted:
-                return 130
-        figures = summary(outcomes, timings)
+                code = 130
+        if results.outcomes:
+            self._tell(results)
+        return code
+
+    def _tell(self, results: TaskResults) -> None:
+        figures = {"planned": self.episodes, **summary(results.outcomes, results.timings)}
+        if len(results.outcomes) < self.episodes:
+            print(f"only {len(results.outcomes)} of {self.episodes} episodes were done", file=sys.stderr)
         if self.output is not None:
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            details = [vars(outcome) for outcome in outcomes]
+            details = [vars(outcome) for outcome in results.outcomes]
             self.output.write_text(json.dumps({**figures, "outcomes": details}, indent=1) + "\n")
         print(json.dumps(figures, indent=1) if self.as_json else table(figures))
-        return 0
 
     def _parameters(self, folder: Path) -> str:
         """A parameter file that makes the nodes use :attr:`bundle`; empty if they shall use their own."""

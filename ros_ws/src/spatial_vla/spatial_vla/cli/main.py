@@ -13,6 +13,7 @@ from .bringup import Bringup
 from .calibrate import Calibrate
 from .doctor import Doctor
 from .eval import Eval
+from .report import Report
 from .run import Run
 from .say import Say
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, type[Any]] = {
     "ask-spatial": AskSpatial,
     "doctor": Doctor,
     "eval": Eval,
+    "report": Report,
     "calibrate": Calibrate,
 }
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from .report import Report
+
 
 @dataclass
 class Run:
@@ -36,32 +38,25 @@ class Run:
         """Return 0 when every task was tried, done or not; 1 when something broke; 130 when interrupted."""
         from spatial_vla.bringup.arguments import BringupArguments
 
-        from .session import Interrupted, RunFailed, TaskPlan, run_tasks
+        from .session import Interrupted, RunFailed, TaskPlan, TaskResults, run_tasks
 
         folder = self.output / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True)
         plan = TaskPlan(self.tasks, self.seed, self.task, self.timeout)
         arguments = BringupArguments(rviz=self.rviz, record=str(folder))
+        results, code = TaskResults(), 0
         try:
-            outcomes, _ = run_tasks(plan, arguments, folder / "nodes.log")
+            run_tasks(plan, arguments, folder / "nodes.log", results)
         except RunFailed as error:
             print(f"spatial-vla run: {error}", file=sys.stderr)
-            return 1
+            code = 1
         except Interrupted:
-            return 130
-        (folder / "tasks.json").write_text(
-            json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n"
-        )
-        print(f"{sum(outcome.success for outcome in outcomes)} of {len(outcomes)} tasks done.")
-        return _report(folder)
-
-
-def _report(folder: Path) -> int:
-    try:
-        from spatial_vla.report import write_report
-    except ImportError as error:
-        print(f"spatial-vla run: no report: {error}; pip install 'spatial_vla[report]'", file=sys.stderr)
-        return 1
-    print("writing the report ...", flush=True)
-    print(f"Report: {write_report(folder).resolve()}")
-    return 0
+            code = 130
+        if results.outcomes:
+            tasks = [asdict(outcome) for outcome in results.outcomes]
+            (folder / "tasks.json").write_text(json.dumps(tasks, indent=1) + "\n")
+            print(f"{sum(outcome.success for outcome in results.outcomes)} of {len(tasks)} tasks done.")
+        if code:
+            print(f"What was recorded is kept: spatial-vla report {folder}", file=sys.stderr)
+            return code
+        return Report(folder).run()

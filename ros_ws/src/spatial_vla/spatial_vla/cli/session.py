@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -74,19 +74,25 @@ class TaskOutcome:
     chunk_ms: float
 
 
+@dataclass
+class TaskResults:
+    """What has been done so far: the outcomes, and the latency of every chunk that led to a command."""
+
+    outcomes: list[TaskOutcome] = field(default_factory=list)
+    timings: list[ChunkTiming] = field(default_factory=list)
+
+
 def run_tasks(
-    plan: TaskPlan, arguments: BringupArguments, log: Path, *, out: TextIO = sys.stdout
-) -> tuple[list[TaskOutcome], list[ChunkTiming]]:
+    plan: TaskPlan, arguments: BringupArguments, log: Path, results: TaskResults, *, out: TextIO = sys.stdout
+) -> None:
     """Bring everything up, do the tasks, and take everything down.
 
     Args:
         plan: the tasks.
         arguments: of the bring-up; a node that dies is started again in any case.
         log: file for everything that the nodes print.
+        results: grows by every task; what was done is there also when this raises.
         out: where each task's outcome is printed.
-
-    Returns:
-        The outcomes, and the latency of every chunk that led to a command.
 
     Raises:
         RunFailed: a node is missing, does not answer or keeps dying; the message has the end of the log.
@@ -101,8 +107,10 @@ def run_tasks(
             try:
                 runner.start()
                 with EpisodeClient(arguments.namespace) as client:
-                    outcomes = _supervise(_Session(plan, client, line, out), runner, stop)
-                    return outcomes, client.timings
+                    try:
+                        _supervise(_Session(plan, client, line, out, results.outcomes), runner, stop)
+                    finally:
+                        results.timings = client.timings
             finally:
                 line.label("stopping the nodes")
                 runner.stop()
@@ -112,11 +120,11 @@ def run_tasks(
         node_log.close()
 
 
-def _supervise(session: _Session, runner: Runner, stop: threading.Event) -> list[TaskOutcome]:
+def _supervise(session: _Session, runner: Runner, stop: threading.Event) -> None:
     with ThreadPoolExecutor(1, "tasks") as worker:
-        outcomes = worker.submit(session.run)
+        tasks = worker.submit(session.run)
         try:
-            while not outcomes.done():
+            while not tasks.done():
                 if stop.wait(0.1):
                     raise Interrupted
                 if fatal := runner.poll():
@@ -125,7 +133,7 @@ def _supervise(session: _Session, runner: Runner, stop: threading.Event) -> list
             # Wakes the other thread, which the executor waits for.
             session.client.close()
             raise
-        return outcomes.result()
+        tasks.result()
 
 
 @dataclass
@@ -136,14 +144,13 @@ class _Session:
     client: EpisodeClient
     line: InstructionLine
     out: TextIO
+    outcomes: list[TaskOutcome]
 
-    def run(self) -> list[TaskOutcome]:
+    def run(self) -> None:
         self._wait_until_ready()
-        outcomes: list[TaskOutcome] = []
         for index in range(self.plan.tasks):
-            outcomes.append(self._do_task(self.plan.seed + index, outcomes))
-            print(describe(outcomes[-1]), file=self.out, flush=True)
-        return outcomes
+            self.outcomes.append(self._do_task(self.plan.seed + index, self.outcomes))
+            print(describe(self.outcomes[-1]), file=self.out, flush=True)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT

@@ -6,7 +6,7 @@ for that, unless the environment says otherwise:
 - UDP instead of shared memory, which does not survive a killed process: the next one on the same port is discovered
   after ten seconds or more, sometimes never, where UDP takes less than one. The price is below a millisecond from
   camera to action at 224 x 224 pixels.
-- ``fastdds.xml``: killed processes are forgotten after three seconds.
+- ``fastdds.xml``: killed processes are forgotten after three seconds, and sockets hold more than one image.
 - Messages are sent from a thread of their own: sent from the caller's, a stream of messages larger than a datagram can
   stop for all its subscribers when one of them is killed, and stay stopped.
 """
