@@ -69,7 +69,6 @@ class FaultGraph:
         self.state = 0
         self.answer = ""  # why arming was refused last
         self._folder = folder
-        self._recordings = 0
         self._changes: dict[str, Callable[[Any], list[Any]]] = {}
         self._stamps: list[tuple[int, int]] = []  # joint states: published [ns of real time], stamp [ns]
         self._log = (folder / "nodes.log").open("w")
@@ -173,11 +172,16 @@ class FaultGraph:
         time.sleep(seconds)
 
     def start_recorder(self) -> None:
-        """Record into a new folder."""
-        self._recordings += 1
-        entries = bringup_nodes(BringupArguments(record=str(self._folder / f"bag{self._recordings}")))
+        """Record into a new folder; returns when the recorder has begun."""
+        folder = self._folder / f"run{time.time_ns()}"
+        entries = bringup_nodes(BringupArguments(record=str(folder)))
         self._recorder = Runner([e for e in entries if e.name == "recorder_node"], output=self._write)
         self._recorder.start()
+        deadline = time.monotonic() + 20.0
+        while not any(folder.rglob("*.mcap")):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the recorder does not begin")
+            time.sleep(0.05)
 
     def undo(self) -> None:
         """Take away what a fault left."""
