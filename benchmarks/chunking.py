@@ -73,20 +73,21 @@ class NaiveConcatenation(ReferenceGenerator):
     def accept(self, chunk: ActionChunk, now_ns: int) -> int:
         """Begin with the chunk at once, whatever its age."""
         self._chunk, self._begun_ns = chunk, max(now_ns, self._history.last_ns)
-        self._start = self._history.last.pose
+        self._begun_at = self._history.last.pose
         return 0
 
-    def active(self, stamp_ns: int) -> bool:
-        """True while a step is left."""
+    @property
+    def end_ns(self) -> int:
+        """When no step is left."""
         chunk = self._chunk
-        return chunk is not None and stamp_ns < self._begun_ns + chunk.steps * round(chunk.dt * NANOSECONDS)
+        return 0 if chunk is None else self._begun_ns + chunk.steps * round(chunk.dt * NANOSECONDS)
 
     def sample(self, stamp_ns: int) -> Setpoint:
         """Where the straight line is at a time."""
         chunk = self._chunk
         if chunk is None or not self.active(stamp_ns):
             return Setpoint.at_rest(self._history.last.pose)
-        pose, left = self._start, (stamp_ns - self._begun_ns) * 1e-9 / chunk.dt
+        pose, left = self._begun_at, (stamp_ns - self._begun_ns) * 1e-9 / chunk.dt
         for delta in chunk.deltas:
             part = min(left, 1.0)
             pose = SE3(pin.exp3(part * delta[3:]) @ pose.rotation, pose.translation + part * delta[:3])
