@@ -15,6 +15,7 @@ from spatial_vla.bringup import process
 from spatial_vla.bringup.environment import default_domain_id, find_executable, node_environment, uses_wheels
 from spatial_vla.bringup.node_list import NodeEntry
 from spatial_vla.bringup.runner import Runner, run_until_stopped
+from spatial_vla.nodes import middleware
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_the_environment_is_cut_off_from_a_sourced_distribution():
     assert environment["AMENT_PREFIX_PATH"] == sys.prefix
     assert not {"PYTHONPATH", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"} & set(environment)
     assert environment["ROS_DOMAIN_ID"] == str(default_domain_id())
-    assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == middleware.LOOPBACK
     assert node_environment({"ROS_DOMAIN_ID": "7"})["ROS_DOMAIN_ID"] == "7"
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from ..nodes.middleware import VARIABLES, middleware_settings
+
 # A sourced distribution in these would be mixed with the wheels; the last one is the wheels' own marker "libraries are
 # set up", which must not reach an interpreter of another environment.
 FOREIGN_VARIABLES = ("PYTHONPATH", "AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
@@ -33,6 +35,7 @@ def node_environment(environment: Mapping[str, str] | None = None) -> dict[str, 
 
     With wheels it is cut off from any sourced distribution and gets a DDS domain of its own that stays on this
     machine, unless ROS_DOMAIN_ID or ROS_AUTOMATIC_DISCOVERY_RANGE say otherwise. A distribution's is kept as it is.
+    What Fast DDS is told is in :mod:`~spatial_vla.nodes.middleware`.
     """
     result = dict(os.environ if environment is None else environment)
     result["PYTHONUNBUFFERED"] = "1"
@@ -45,13 +48,14 @@ def node_environment(environment: Mapping[str, str] | None = None) -> dict[str, 
         result["AMENT_PREFIX_PATH"] = sys.prefix
         result.setdefault("ROS_DOMAIN_ID", str(default_domain_id()))
         result.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    result.update(middleware_settings(result))
     return result
 
 
 def join_graph() -> None:
     """Put this process into the DDS domain of the nodes that the runner starts. Call before ``rclpy.init``."""
     environment = node_environment()
-    for variable in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+    for variable in ("ROS_DOMAIN_ID", *VARIABLES):
         if variable in environment:
             os.environ[variable] = environment[variable]
 

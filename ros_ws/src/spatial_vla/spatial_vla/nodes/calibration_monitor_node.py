@@ -23,7 +23,7 @@ from .calibration_watch import BoardSubject, CalibrationWatch, CameraFrame, Plan
 from .conversions import se3_from_transform, stamp_ns
 from .frame_intake import FrameIntake, transform_at
 from .images import camera_from_info, depth_from_image, rgb_from_image
-from .parameters import NodeParameter
+from .parameters import RELIABLE_CAMERA, NodeParameter
 from .run import main_of
 from .spatial_node import SpatialNode
 from .stillness import STILL_NS
@@ -64,6 +64,7 @@ class CalibrationMonitorNode(SpatialNode):
         NodeParameter("rate", 1.0, "Looks per second.", 0.1, 10.0),
         NodeParameter("views", 5, "Views that are judged together.", 1, 100),
         NodeParameter("max_frame_age", 0.5, "Give up a frame older than this [s].", 0.01, 5.0),
+        RELIABLE_CAMERA,
     )
 
     def setup(self) -> None:
@@ -76,18 +77,18 @@ class CalibrationMonitorNode(SpatialNode):
         self._transforms = TransformSource(self, self.value("moving_frames"))
         self.own(self._transforms.close)
         self._watches: list[CalibrationWatch] = []
-        camera = self.value("camera")
+        camera, profile = self.value("camera"), qos.camera_in(self.value("reliable_camera"))
         streams: dict[str, tuple[type, str, Any]] = {
-            "camera_info": (CameraInfo, f"{camera}/camera_info", qos.LATEST_IN)
+            "camera_info": (CameraInfo, f"{camera}/camera_info", profile)
         }
         if self.value("board_pose"):
             self._watches.append(CalibrationWatch(self, self._board()))
-            streams["image"] = (Image, f"{camera}/image", qos.LATEST_IN)
+            streams["image"] = (Image, f"{camera}/image", profile)
         if self.value("scene_plane"):
             region, tolerance = PlaneRegion.from_text(self.value("scene_plane")), self._tolerance("scene_")
             monitor = PlaneMonitor(region, tolerance, self.value("views"))
             self._watches.append(CalibrationWatch(self, PlaneSubject(self.value("scene_frame"), monitor)))
-            streams["depth"] = (Image, f"{camera}/depth", qos.LATEST_IN)
+            streams["depth"] = (Image, f"{camera}/depth", profile)
         self._streams, self._due_ns = tuple(streams), 0
         self._intake = FrameIntake(self, streams, self.value("max_frame_age"), self._look_of, self._look)
         self.every(1.0, self._say)

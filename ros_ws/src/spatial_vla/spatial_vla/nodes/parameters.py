@@ -41,3 +41,10 @@ class NodeParameter:
         else:
             descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high))]
         return descriptor
+
+
+RELIABLE_CAMERA = NodeParameter(
+    "reliable_camera",
+    False,
+    "Subscribe reliably to camera topics: right for a publisher on this machine. False, as REP-2003 has it, meets any.",
+)

@@ -8,7 +8,7 @@ from ..description import BASE_FRAME
 from ..policy import default_bundle
 from ..policy.compatibility import FIELDS
 from ..runtime import KINDS
-from .parameters import NodeParameter
+from .parameters import RELIABLE_CAMERA, NodeParameter
 
 BUNDLE = NodeParameter(
     "bundle", "", "Folder of the policy bundle; empty: the weights that ship with the package."
@@ -26,11 +26,6 @@ SESSION = NodeParameter(
 )
 ALLOW = NodeParameter(
     "allow", "", f"In what the policy may differ from this robot, with commas between: {', '.join(FIELDS)}."
-)
-RELIABLE_CAMERA = NodeParameter(
-    "reliable_camera",
-    False,
-    "Subscribe reliably to camera topics: right for a publisher on this machine. False, as REP-2003 has it, meets any.",
 )
 POLICY = (BUNDLE, SESSION, ALLOW, BASE, MAX_FRAME_AGE, RELIABLE_CAMERA)
 """What encoder and decoder have in common."""

@@ -2,7 +2,8 @@
 
 Sensor streams are published reliable and consumed best-effort (REP-2003): a slow consumer never holds up the camera.
 A best-effort image that comes in several datagrams is lost with any one of them. Over UDP on one machine Fast DDS loses
-most of them for minutes after another subscriber was killed; so cameras on the same machine are consumed reliably.
+most of them for minutes after another subscriber was killed; so cameras on the same machine are consumed reliably, by
+every node: ``reliable_camera``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def _alive(lease_ns: int) -> QoSProfile:
 def camera_in(reliable: bool) -> QoSProfile:
     """The newest camera message; ``reliable`` only meets a publisher that is, too."""
     return LATEST if reliable else LATEST_IN
+
+
+def sensor_in(reliable: bool) -> QoSProfile:
+    """The same for those who want every message."""
+    return STREAM if reliable else SENSOR_IN
 
 
 ALIVE_OUT = _alive(LIVELINESS_PROMISE_NS)

@@ -26,7 +26,7 @@ from visualization_msgs.msg import MarkerArray
 
 from ..report import RunRecorder
 from . import qos
-from .parameters import NodeParameter
+from .parameters import RELIABLE_CAMERA, NodeParameter
 from .run import main_of
 from .spatial_node import SpatialNode
 
@@ -72,6 +72,7 @@ class RecorderNode(SpatialNode):
     default_name = "recorder_node"
     parameters: ClassVar = (
         NodeParameter("directory", "", "Folder to write the run into; must not hold one already."),
+        RELIABLE_CAMERA,
     )
 
     def setup(self) -> None:
@@ -102,7 +103,9 @@ class RecorderNode(SpatialNode):
     def _subscribe(self, topic: RecordedTopic) -> None:
         name = self.resolve_topic_name(topic.name)
         callback = self._callback(name, _type_name(topic.message), round(topic.period * 1e9))
-        subscription = self.create_subscription(topic.message, name, callback, topic.profile, raw=True)
+        sensor = qos.sensor_in(self.value("reliable_camera"))
+        profile = sensor if topic.profile is qos.SENSOR_IN else topic.profile
+        subscription = self.create_subscription(topic.message, name, callback, profile, raw=True)
         self.own(lambda: self.destroy_subscription(subscription))
 
     def _callback(self, name: str, message_type: str, period_ns: int) -> Callable[[Any], None]:

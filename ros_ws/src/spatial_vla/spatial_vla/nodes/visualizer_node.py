@@ -19,7 +19,7 @@ from ..policy.pairing import StampPairing
 from ..tf import TransformException, TransformSource
 from ..viz import FeaturePalette, Plan, chosen_cells, coloured_cloud, grid_cells, overlay
 from . import conversions, images, qos, viz_messages
-from .parameters import NodeParameter
+from .parameters import RELIABLE_CAMERA, NodeParameter
 from .refusal import RefusedInput
 from .run import main_of
 from .spatial_node import SpatialNode
@@ -37,6 +37,7 @@ class VisualizerNode(SpatialNode):
         NodeParameter("tcp_frame", "panda_tcp", "Frame of the tool centre point."),
         NodeParameter("max_rate", 5.0, "Most feature pictures and clouds per second [Hz].", 0.1, 30.0),
         NodeParameter("cloud_stride", 2, "Every n-th depth pixel of both axes becomes a point.", 1, 16),
+        RELIABLE_CAMERA,
     )
 
     def setup(self) -> None:
@@ -54,8 +55,9 @@ class VisualizerNode(SpatialNode):
         self._path = self.publish_on(Path, "viz/plan_path", qos.STREAM)
         # The encoder skips frames when it is busy, so an image without features is nothing to complain of.
         self._pairing = StampPairing(STREAMS, MAX_AGE_NS, on_drop=lambda counter, reason: None, depth=20)
-        self._pair("image", Image, "camera/external/image", qos.SENSOR_IN)
-        self._pair("depth", Image, "camera/external/depth", qos.SENSOR_IN)
+        camera = qos.sensor_in(self.value("reliable_camera"))
+        self._pair("image", Image, "camera/external/image", camera)
+        self._pair("depth", Image, "camera/external/depth", camera)
         self._pair("features", FeatureMap, "features", qos.STREAM)
         self.listen(ActionChunk, "action_chunk", self._on_chunk, qos.STREAM)
         self.listen(ActionGrid, "action_grid", self._on_grid, qos.LATCHED)
