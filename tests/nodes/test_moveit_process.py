@@ -55,6 +55,12 @@ def _no_way(backend):
     [
         (lambda p: replace(p, positions=p.positions + 0.02), "rad from where"),
         (lambda p: replace(p, velocities=p.velocities * 50), "faster|rest"),
+        (
+            lambda p: replace(p, times=p.times / 10, velocities=0 * p.velocities),
+            "0 and 1.* faster|1 and 2.* faster",
+        ),
+        (lambda p: replace(p, velocities=jerked(p.velocities), times=p.times / 1.3), "harder accelerated"),
+        (lambda p: replace(p, velocities=p.velocities * 3), "times as fast"),
         (lambda p: replace(p, velocities=p.velocities + 0.01), "end at rest"),
         (lambda p: replace(p, times=p.times[::-1]), "do not increase"),
         (lambda p: replace(p, positions=np.full_like(p.positions, np.nan)), "rad from where|not finite"),
@@ -74,6 +80,35 @@ def test_plans_that_break_a_limit_are_refused(change, named):
 
     with pytest.raises(PlanRefused, match=named):
         PlanBackend(panda_model(), panda_limits(), Given()).plan_to(GOAL, HOME)
+
+
+def jerked(velocities):
+    back_and_forth = 0 * velocities
+    back_and_forth[1:-1:2, 1], back_and_forth[2:-1:2, 1] = 0.7, -0.7
+    return back_and_forth
+
+
+def test_a_plan_that_moves_the_tool_too_fast_is_made_again_slower():
+    """The joints' limits alone, by which planners time, let the tool go at three times what it may."""
+    limits, model, asked = panda_limits(), panda_model(), []
+
+    class Timed:
+        def plan(self, goal, speed, acceleration):
+            asked.append((speed, acceleration))
+            seconds = 0.4 / speed
+            times = np.linspace(0.0, seconds, 21)
+            s = times / seconds
+            positions = HOME + np.outer(3 * s**2 - 2 * s**3, goal - HOME)
+            return JointPlan(times, positions, np.outer((6 * s - 6 * s**2) / seconds, goal - HOME))
+
+    plan = PlanBackend(model, limits, Timed()).plan_to(GOAL, HOME)
+    fastest = max(
+        np.linalg.norm((model.jacobian(q) @ dq)[:3])
+        for q, dq in zip(plan.positions, plan.velocities, strict=True)
+    )
+    assert 0.8 * limits.cartesian.speed < fastest <= limits.cartesian.speed
+    assert len(asked) == 2 and asked[1][0] < asked[0][0] == limits.scaling.velocity
+    assert asked[1][1] / asked[0][1] == pytest.approx(asked[1][0] / asked[0][0])
 
 
 def detour(positions):

@@ -28,6 +28,10 @@ START_TOLERANCE = 0.01
 AT_REST = 1e-6
 #: Joint steps between way-points that are checked [rad].
 STEP = 0.02
+#: Planners time plans by the limits of the joints; one that moves the tool too fast is made again, slower, so often.
+SLOWER = 4
+#: What rounding may add to a limit.
+ROUNDING = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,7 @@ class PlanBackend:
     def __init__(self, model: RobotModel, limits: MotionLimits, planner: Planner) -> None:
         limits.require_complete()
         self._limits, self._planner = limits, planner
-        self._guard, self._ramps = OutputGuard(limits, model), StopPlanner(limits)
+        self._guard, self._ramps, self._model = OutputGuard(limits, model), StopPlanner(limits), model
         self._kinematics = InverseKinematics(model, limits)
 
     def joints_for(self, pose: SE3, measured: Array) -> Array:
@@ -97,7 +101,7 @@ class PlanBackend:
             raise PlanRefused(str(error)) from error
 
     def plan_to(self, goal: Array, measured: Array) -> JointPlan:
-        """A checked plan from ``measured`` to ``goal``, both (n,) [rad].
+        """A checked plan from ``measured`` to ``goal``, both (n,) [rad], no faster than the tool may be.
 
         Raises:
             PlanRefused: the goal or the plan breaks a limit, or the plan begins elsewhere.
@@ -105,10 +109,15 @@ class PlanBackend:
         """
         goal = np.asarray(goal, dtype=np.float64)
         self._check(goal, np.zeros_like(goal), "the goal")
-        scaling = self._limits.scaling
-        plan = self._planner.plan(goal, scaling.velocity, scaling.acceleration)
-        if plan is None:
-            raise BackendUnavailable(f"the planner found no way to {np.round(goal, 3).tolist()}")
+        scaling, share = self._limits.scaling, 1.0
+        for _ in range(SLOWER):
+            plan = self._planner.plan(goal, share * scaling.velocity, share * scaling.acceleration)
+            if plan is None:
+                raise BackendUnavailable(f"the planner found no way to {np.round(goal, 3).tolist()}")
+            self._check_form(plan)
+            if (excess := self._excess(plan)) <= 1.0:
+                break
+            share /= 1.05 * excess
         self._check_plan(plan, measured)
         return plan
 
@@ -125,13 +134,21 @@ class PlanBackend:
         """Bring the arm to rest."""
         self._planner.stop()
 
-    def _check_plan(self, plan: JointPlan, measured: Array) -> None:
+    def _check_form(self, plan: JointPlan) -> None:
         n = len(self._limits.joints.names)
         shapes = (plan.times.shape, plan.positions.shape, plan.velocities.shape)
         if shapes != ((len(plan.times),), (len(plan.times), n), (len(plan.times), n)) or not len(plan.times):
             raise PlanRefused(f"plan has shapes {shapes}; expected (t,), (t, {n}), (t, {n}) with t > 0")
         if not np.all(np.diff(plan.times) > 0.0):
             raise PlanRefused("times of the plan do not increase")
+
+    def _excess(self, plan: JointPlan) -> float:
+        """How many times as fast as it may be the tool is at the fastest way-point."""
+        rows = zip(plan.positions, plan.velocities, strict=True)
+        return max(self._limits.cartesian.excess(self._model.jacobian(q) @ dq) for q, dq in rows)
+
+    def _check_plan(self, plan: JointPlan, measured: Array) -> None:
+        self._check_form(plan)
         off = float(np.max(np.abs(plan.positions[0] - measured)))
         if not off <= START_TOLERANCE:
             raise PlanRefused(
@@ -140,6 +157,7 @@ class PlanBackend:
             )
         if not np.all(np.abs(plan.velocities[-1]) <= AT_REST):
             raise PlanRefused("the plan does not end at rest")
+        n = len(self._limits.joints.names)
         for i, (q, dq) in enumerate(zip(plan.positions, plan.velocities, strict=True)):
             self._check(q, dq, f"way-point {i}")
             if i:
@@ -148,6 +166,31 @@ class PlanBackend:
                     self._check(
                         before + share * (q - before), np.zeros(n), f"between way-points {i - 1} and {i}"
                     )
+        self._check_pace(plan)
+        if (excess := self._excess(plan)) > ROUNDING:
+            raise PlanRefused(f"the plan moves the tool {excess:.2f} times as fast as it may be")
+
+    def _check_pace(self, plan: JointPlan) -> None:
+        """Times must leave room for the way: mean velocity and acceleration between way-points, which no
+        interpolation can undercut.
+        """
+        if len(plan.times) < 2:
+            return
+        spans = np.diff(plan.times)[:, None]
+        for what, mean, limit in (
+            ("faster", np.diff(plan.positions, axis=0) / spans, self._limits.velocity),
+            (
+                "harder accelerated",
+                np.diff(plan.velocities, axis=0) / spans,
+                self._limits.joints.acceleration,
+            ),
+        ):
+            over = (np.abs(mean) > ROUNDING * limit).any(axis=1)
+            if over.any():
+                first = int(np.argmax(over))
+                raise PlanRefused(
+                    f"between way-points {first} and {first + 1} joints are {what} than they may be"
+                )
 
     def _check(self, q: Array, dq: Array, where: str) -> None:
         if not (np.isfinite(q).all() and np.isfinite(dq).all()):
