@@ -5,13 +5,16 @@ from itertools import pairwise
 import numpy as np
 from spatial_vla_sim.joint_path import JointPath
 
+#: The arm is looked at this often [s].
+FINE = 0.001
+
 
 class Rejected(AssertionError):
     """The controller would have rejected the trajectory."""
 
 
 class FakeJtc:
-    """Follows the newest trajectory, bridging from the desired state; records what the arm does at 500 Hz."""
+    """Follows the newest trajectory, bridging from the desired state; records what the arm does at 1 kHz."""
 
     def __init__(self, q):
         self.path, self.now = JointPath.holding(np.array(q, dtype=float)), 0.0
@@ -35,11 +38,10 @@ class FakeJtc:
         self.path = self.path.replaced(self.now, self.now, rows)
 
     def advance(self, seconds=0.01):
-        for _ in range(round(seconds / 0.002)):
-            self.now += 0.002
-            q, dq = self.path.sample(np.array([self.now]))
-            self.positions.append(q[0])
-            self.velocities.append(dq[0])
+        q, dq = self.path.sample(self.now + FINE * np.arange(1, round(seconds / FINE) + 1))
+        self.positions.extend(q)
+        self.velocities.extend(dq)
+        self.now += FINE * len(q)
 
     @property
     def q(self):

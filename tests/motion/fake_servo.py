@@ -72,7 +72,7 @@ class FakeServo:
                 self.code = NO_WARNING
         dq = self._inverse(wanted)
         # Smoothing: no joint changes its speed faster than its acceleration allows.
-        change = self.limits.joints.acceleration * TICK
+        change = 0.99 * self.limits.joints.acceleration * TICK
         dq = self.dq + np.clip(dq - self.dq, -change, change)
         ahead = self.q + TICK * dq
         if np.any(ahead < self.limits.joints.lower) or np.any(ahead > self.limits.joints.upper):

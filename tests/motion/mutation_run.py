@@ -39,7 +39,7 @@ def main() -> int:
     print(f"{'without':<34}the first test that fails")
     for name in MUTATIONS:
         code, output = run_without(name)
-        failed = re.search(r"^FAILED tests/motion/(\S+)", output, re.MULTILINE)
+        failed = re.search(r"^FAILED (?:tests/motion/)?(\S+)", output, re.MULTILINE)
         noticed = code == 1 and failed is not None
         survivors += not noticed
         print(f"{name:<34}{failed[1] if noticed and failed else f'NONE (exit code {code})'}", flush=True)

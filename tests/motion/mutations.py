@@ -53,6 +53,27 @@ MUTATIONS = {
         "controller", "OVERTIME_NS", 1 << 60, "test_starvation.py"
     ),
     "guard: everything": Mutation("guard", "OutputGuard.violation", says_nothing, "test_guards_matter.py"),
+    "guard: speed of the tool": Mutation(
+        "guard", "OutputGuard.too_fast", says_nothing, "test_guards_matter.py"
+    ),
+    "embedded: speed of the tool": Mutation(
+        "embedded",
+        "EmbeddedBackend._slowed",
+        lambda self, velocity, now: velocity,
+        "test_limits_hold.py::test_hard_streams_keep_every_limit",
+    ),
+    "jtc_ik: stop of what outlasts a tick": Mutation(
+        "jtc_ik",
+        "JtcIkBackend.brake",
+        lambda *_: (),
+        "test_limits_hold.py::test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come",
+    ),
+    "jtc_ik: changes of jerk are way-points": Mutation(
+        "jtc_ik",
+        "JtcIkBackend._knots",
+        lambda self: [k * self._period for k in range(len(self._motions))],
+        "test_limits_hold.py::test_hard_streams_keep_every_limit",
+    ),
     "guard: workspace": Mutation(
         "guard", "OutputGuard.outside_workspace", says_nothing, "test_guards_matter.py test_states.py"
     ),
@@ -88,6 +109,8 @@ MUTATIONS = {
     "plan: between way-points": Mutation("planning", "STEP", float("inf"), PLANS),
     "plan: where it begins": Mutation("planning", "START_TOLERANCE", float("inf"), PLANS),
     "plan: how it ends": Mutation("planning", "AT_REST", float("inf"), PLANS),
+    "plan: time for the way": Mutation("planning", "PlanBackend._check_pace", nothing, PLANS),
+    "plan: speed of the tool": Mutation("planning", "PlanBackend._excess", lambda *_: 0.0, PLANS),
     "stop ramp": Mutation(
         "command", "GuardedMotion.advanced", lambda self, elapsed: self, "test_stop_ramp.py"
     ),

@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from spatial_vla.actions import ActionChunk
 from spatial_vla.motion import JointCommand, MotionController, MotionLimits, MotionState, RobotModel
+from spatial_vla.motion.jtc_ik import JtcIkBackend
+from spatial_vla.motion.self_collision import SelfCollision
+from spatial_vla.motion.servo import ServoBackend
 from spatial_vla_sim.joint_path import JointPath
+
+from .fake_servo import TICK as SERVO_TICK
+from .fake_servo import FakeServo
 
 HOME = np.array([0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785])
 TICK_NS = 10_000_000
-FINE = 0.002
+#: What the arm does is looked at this often [s].
+FINE = 0.001
 
 
 @dataclass
@@ -61,11 +68,10 @@ class Rig:
 
     def advance(self, seconds: float = 0.01) -> None:
         """Time passes; nobody acts."""
-        for _ in range(round(seconds / FINE)):
-            self.arm_time += FINE
-            q, dq = self.measured()
-            self.positions.append(q)
-            self.velocities.append(dq)
+        q, dq = self.path.sample(self.arm_time + FINE * np.arange(1, round(seconds / FINE) + 1))
+        self.positions.extend(q)
+        self.velocities.extend(dq)
+        self.arm_time += FINE * len(q)
         self.now_ns += round(seconds * 1e9)
 
     def tick(self, count: int = 1, joint_states: bool = True) -> None:
@@ -74,7 +80,7 @@ class Rig:
                 self.measure()
             command = self.controller.step(self.now_ns)
             self.commands.append(command)
-            if command is not None and command.fresh:
+            if command is not None and command.fresh and command.points:
                 points = [(p.time_from_start, p.positions, p.velocities) for p in command.points]
                 self.path = self.path.replaced(self.arm_time, self.arm_time, points)
             self.advance()
@@ -96,19 +102,83 @@ class Rig:
             self.tick()
 
 
+@dataclass
+class ServoRig(Rig):
+    """The same with the Servo back-end, and a Servo that moves the arm."""
+
+    servo: FakeServo = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.servo = FakeServo(self.model, self.limits, HOME)
+        self.servo.command_type = "TWIST"
+        period = self.controller.period
+        self.controller.use(ServoBackend(self.model, self.limits, period, self.servo, self._reading))
+
+    def _reading(self):
+        return self.controller.latest_reading
+
+    def measured(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.servo.q.copy(), self.servo.dq.copy()
+
+    def advance(self, seconds: float = 0.01) -> None:
+        """Servo's cycles that begin in this time; during each, the joints go over to its velocity."""
+        cycles = round((self.arm_time + seconds) / SERVO_TICK) - round(self.arm_time / SERVO_TICK)
+        self.arm_time += seconds
+        self.now_ns += round(seconds * 1e9)
+        for _ in range(cycles):
+            q, dq = self.measured()
+            self.servo.advance()
+            shares = np.arange(1, round(SERVO_TICK / FINE) + 1)[:, None] * FINE / SERVO_TICK
+            self.positions.extend(q + shares * (self.servo.q - q))
+            self.velocities.extend(dq + shares * (self.servo.dq - dq))
+
+
+def rig_with(backend: str, model: RobotModel, limits: MotionLimits) -> Rig:
+    """A rig that moves by one of the back-ends that follow a stream."""
+    controller = MotionController(model, limits)
+    if backend == "servo":
+        return ServoRig(controller, model)
+    rig = Rig(controller, model)
+    if backend == "jtc_ik":
+        controller.use(JtcIkBackend(model, limits, controller.period, controller))
+    return rig
+
+
 def steps(*delta: float, count: int = 4) -> np.ndarray:
     """``count`` equal steps; missing components are zero."""
     return np.tile(np.pad(np.array(delta, dtype=np.float64), (0, 6 - len(delta))), (count, 1))
 
 
 def assert_within_limits(rig: Rig) -> None:
-    """Everything the arm was made to do lies inside the limits, between the commanded points, too."""
+    """Everything the arm was made to do lies inside the limits of the joints, between the commanded points, too.
+
+    Servo's smoothing stands between its twists and the joints: 2 % of a speed that is 60 % of the joints' own.
+    """
+    slack = 0.02 if isinstance(rig, ServoRig) else 1e-6
     limits, joints = rig.limits, rig.limits.joints
     q, dq = np.array(rig.positions), np.array(rig.velocities)
     ddq = np.diff(dq, axis=0) / FINE
     assert np.isfinite(q).all() and np.isfinite(dq).all()
     # 0.3 mrad: the guard looks at a stop ramp every 10 ms; the distance kept from the stops is a hundred times that.
     assert np.all(q > limits.lower - 3e-4) and np.all(q < limits.upper + 3e-4)
-    assert np.all(np.abs(dq) <= limits.velocity + 1e-6), np.abs(dq).max(axis=0) / limits.velocity
+    assert np.all(np.abs(dq) <= limits.velocity * (1 + slack)), np.abs(dq).max(axis=0) / limits.velocity
     # A tick that comes early or late by a fraction of a period makes the consumer interpolate across a change of jerk.
     assert np.all(np.abs(ddq) <= joints.acceleration), np.abs(ddq).max(axis=0) / joints.acceleration
+
+
+def assert_within_space(rig: Rig) -> None:
+    """Tool, elbow and flange stayed in their boxes, links apart, and the tool was no faster than it may be.
+
+    5 % are what joints that lag add for a moment near singularities or in a stop; Servo's smoothing adds more.
+    """
+    slack = 0.15 if isinstance(rig, ServoRig) else 0.05
+    limits, model = rig.limits, rig.model
+    collision = SelfCollision(model, limits.self_clearance)
+    for q, dq in zip(rig.positions[::10], rig.velocities[::10], strict=True):
+        tool, *body = model.points(q, (model.tcp_frame, *limits.body_frames))
+        assert limits.workspace.contains(tool, 0.013), tool
+        assert limits.body_box.contains(body), body
+        touching = collision.touching(q)
+        assert touching is None, touching
+        speed = np.linalg.norm((model.jacobian(q) @ dq)[:3])
+        assert speed < (1 + slack) * limits.cartesian.speed, speed

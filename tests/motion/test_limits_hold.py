@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from spatial_vla.motion import MotionState
+from spatial_vla.motion.panda import panda_limits
 
-from .rig import FINE, assert_within_limits, steps
+from .rig import FINE, assert_within_limits, assert_within_space, rig_with, steps
 
 BOUNDED = settings(
     max_examples=40,
@@ -75,10 +76,11 @@ def play(rig, kind, value):
         rig.controller.disarm()
 
 
+@pytest.mark.parametrize("backend", ["embedded", "jtc_ik", "servo"])
 @BOUNDED
 @given(st.lists(st.tuples(event, st.integers(0, 30)), min_size=3, max_size=14))
-def test_no_input_makes_the_arm_leave_its_limits(make_rig, events):
-    rig = make_rig()
+def test_no_input_makes_the_arm_leave_its_limits(model, backend, events):
+    rig = rig_with(backend, model, panda_limits())
     rig.arm()
     for (kind, value), ticks in events:
         play(rig, kind, value)
@@ -88,12 +90,50 @@ def test_no_input_makes_the_arm_leave_its_limits(make_rig, events):
     rig.controller.disarm()
     rig.tick(40)
     assert_within_limits(rig)
-    assert rig.speed() == 0.0
-    sent = [command for command in rig.commands if command is not None]
+    assert_within_space(rig)
+    assert rig.speed() < 1e-9
+    sent = [command for command in rig.commands if command is not None and command.fresh and command.points]
     for command in sent:
         times = [point.time_from_start for point in command.points]
         assert all(a < b for a, b in zip([0.0, *times], times, strict=False)), times
         assert not np.any(command.points[-1].velocities)
+
+
+@pytest.mark.parametrize("backend", ["embedded", "jtc_ik", "servo"])
+@pytest.mark.parametrize("seed", [6, 13, 22])
+def test_hard_streams_keep_every_limit(model, backend, seed):
+    """Far and fast, into singularities, self-collision and walls, with chunks of any length and age."""
+    rng, rig = np.random.default_rng(seed), rig_with(backend, model, panda_limits())
+    rig.arm()
+    direction = rng.normal(size=6)
+    for _ in range(25):
+        direction = 0.9 * direction + 0.45 * rng.normal(size=6)
+        size = np.array([0.06] * 3 + [0.35] * 3) * rng.choice([0.3, 1.0, 3.0])
+        rig.chunk(steps(*direction * size), age=rng.uniform(0.0, 0.5), dt=rng.choice([0.05, 0.1, 0.2, 0.4]))
+        rig.tick(int(rng.integers(1, 40)))
+    rig.controller.disarm()
+    rig.tick(60)
+    assert rig.speed() < 1e-9
+    assert_within_limits(rig)
+    assert_within_space(rig)
+    if backend != "servo":  # whose smoothing bounds no jerk
+        jerk = np.diff(rig.velocities, n=2, axis=0) / FINE**2
+        assert np.all(np.abs(jerk) <= 1.001 * rig.limits.stop_jerk)
+
+
+@pytest.mark.parametrize("backend", ["embedded", "jtc_ik", "servo"])
+@pytest.mark.parametrize("cause", ["clock set", "loop late"])
+def test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come(model, backend, cause):
+    """Even if what it was told would last for seconds."""
+    rig = rig_with(backend, model, panda_limits())
+    rig.arm()
+    rig.chunk(steps(0.05), dt=0.5)
+    rig.tick(60)
+    assert rig.speed() > 0.05
+    play(rig, "jump", 0.3) if cause == "clock set" else play(rig, "stall", 0.06)
+    rig.tick(35)
+    assert rig.speed() < 1e-9
+    assert_within_limits(rig)
 
 
 @pytest.mark.parametrize("seed", range(6))

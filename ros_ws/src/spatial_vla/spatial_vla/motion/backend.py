@@ -76,3 +76,9 @@ class MotionBackend(Protocol):
         A back-end that does not command positions stops instead.
         """
         ...
+
+    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
+        """What brings to rest an arm found at ``q``, moving with ``dq`` (n,) [rad, rad/s], while it is not known how
+        far it has come with what it was told; empty where that ends by itself, within a fraction of a second.
+        """
+        ...

@@ -78,10 +78,14 @@ class GuardedMotion:
         into_ramp = self._into_ramp + elapsed - self._lead
         return GuardedMotion(self.at(elapsed), np.zeros_like(self._jerk), 0.0, self._ramp, into_ramp)
 
+    @property
+    def changes(self) -> list[float]:
+        """When the jerk changes [s from now], what has passed included; the last one is the beginning of rest."""
+        return [self._lead - self._into_ramp + time for time in self._ramp.times]
+
     def points(self, period: float) -> tuple[TrajectoryPoint, ...]:
         """The state about one period from now and every change of jerk, the last one at rest."""
-        changes = [self._lead - self._into_ramp + time for time in self._ramp.times]
-        ahead = [time for time in changes if time > APART]
+        ahead = [time for time in self.changes if time > APART]
         # A change of jerk near the next period stands for it: a cubic across such a change would exceed the limits.
         instead = any(abs(time - period) <= APART for time in ahead)
         points = [self._point(time) for time in sorted(ahead if instead else [*ahead, period])]

@@ -73,7 +73,7 @@ class MotionController:
         self._tracking = TrackingWatch(s.hold_error, s.fault_after, s.freezes_allowed)
         self._release = Release()
         self._anew_ns: int | None = None
-        self._anew_reason = ""
+        self._anew_reason, self._braked = "", False
         self._tracking_error = self._latency_ms = float("nan")
         self._unused_chunk_ns: int | None = None
 
@@ -185,8 +185,10 @@ class MotionController:
         if passed > self.settings.late_tick and self._result is not None and not self._result.at_rest:
             # Whether the arm has been stopping by itself or the clock was set: only the measurement tells.
             self._start_anew(now_ns, f"control loop was {passed:.3f} s late")
-        if self._result is None or passed_ns == 0 or self._starting_anew(now_ns):
+        if self._result is None or passed_ns == 0:
             return None
+        if self._anew_ns is not None:
+            return self._starting_anew(now_ns, self._anew_ns)
         if self._supervisor.armed:
             self._watch(now_ns)
         following = self._supervisor.may_follow
@@ -336,24 +338,28 @@ class MotionController:
         elif self._supervisor.armed:
             self._supervisor.resume(self._anew_reason)
             self._anew_ns, self._anew_reason = now_ns, f"{reason}; starting again at rest"
+            self._braked = False
             self._supervisor.hold(self._anew_reason)
         else:
             self._result = None
 
-    def _starting_anew(self, now_ns: int) -> bool:
-        """True while waiting for a steady measurement after :meth:`_start_anew`; anchors when it has come."""
-        if self._anew_ns is None:
-            return False
+    def _starting_anew(self, now_ns: int, since_ns: int) -> JointCommand | None:
+        """After :meth:`_start_anew`: anchors when a steady measurement has come. What outlasts a tick is stopped."""
         latest = self._measurement.latest
-        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
-        if now_ns - self._anew_ns >= SETTLING_NS and fresh and latest is not None and latest.at_rest:
+        if latest is None or abs(self._measurement.age(now_ns)) > self.settings.joint_state_timeout:
+            return None
+        if not self._braked:
+            self._braked = True
+            points = self._anchored_backend().brake(latest.q, latest.dq)
+            return JointCommand(now_ns, points) if points else None
+        if now_ns - since_ns >= SETTLING_NS and latest.at_rest:
             try:
                 self._anchor(latest.q, now_ns)
                 self._supervisor.settled()
             except ValueError as error:
                 self._supervisor.fault(str(error))
                 self._anew_ns, self._result = None, None
-        return True
+        return None
 
     def status(self) -> ControllerStatus:
         """A snapshot for people and supervisors."""

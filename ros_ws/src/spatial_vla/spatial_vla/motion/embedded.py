@@ -16,7 +16,7 @@ from pink.tasks import FrameTask, PostureTask
 
 from ..geometry import SE3
 from .backend import Capabilities, StreamResult
-from .command import GuardedMotion
+from .command import GuardedMotion, TrajectoryPoint
 from .guard import OutputGuard
 from .history import Setpoint
 from .limits import MotionLimits
@@ -33,6 +33,8 @@ LOOK_AHEAD = 0.06
 VELOCITY_TIME = 0.02
 #: The solver steers clear of limits that the guard enforces: distance from stops [rad] and share of the speed.
 SOFT_MARGIN, SOFT_SPEED = 0.02, 0.95
+#: A tool that is too fast is slowed down by this power of its excess: near singularities the joints' lag adds to it.
+INSISTENCE = 4
 #: Letting go: joint speed at most [rad/s], share of the way closed per second [1/s], and how near is there [rad].
 RELEASE_SPEED, RELEASE_GAIN, RELEASED = 0.4, 8.0, 2e-3
 
@@ -103,7 +105,7 @@ class EmbeddedBackend:
 
     def _moved(self, velocity: Array, now: JointMotion, elapsed: float) -> StreamResult:
         """One period towards ``velocity`` (n,), or the stop ramp if the guard objects to that."""
-        jerk = self._jerk_towards(velocity, now)
+        jerk = self._jerk_towards(self._slowed(velocity, now), now)
         following = now.after(self._period, jerk)
         ramp = self._planner.plan(following)
         violation = self._guard.violation(following, ramp)
@@ -112,9 +114,19 @@ class EmbeddedBackend:
         self._motion = GuardedMotion(now, jerk, self._period, ramp)
         return self._result(self._motion)
 
+    def _slowed(self, velocity: Array, now: JointMotion) -> Array:
+        """All joints alike slower, until the tool is not too fast; the more, the more it is too fast already."""
+        limits, jacobian = self._limits.cartesian, self._model.jacobian(now.q)
+        asked, present = limits.excess(jacobian @ velocity), limits.excess(jacobian @ now.dq)
+        return velocity / (max(asked, 1.0) * max(present, 1.0) ** INSISTENCE)
+
     def stop(self, elapsed: float) -> StreamResult:
         """Follow the stop ramp of the last command."""
         return self._stopping(elapsed, "")
+
+    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
+        """Nothing: every command ends on its stop ramp."""
+        return ()
 
     @property
     def motion(self) -> GuardedMotion:

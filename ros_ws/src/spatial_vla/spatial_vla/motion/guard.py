@@ -14,6 +14,9 @@ from .stop_ramp import JointMotion, StopRamp
 #: The tool centre point is steered to stay in its box; this far outside [m] the guard stops it.
 WORKSPACE_MARGIN = 0.01
 TOLERANCE = 1e-9
+#: The tool is steered to keep its speed; this many times as fast the guard stops it. A stop ramp adds to the speed for
+#: the moment in which the acceleration turns round.
+SPEED_SLACK = 1.1
 #: How often a stop ramp is looked at where the speed that is allowed depends on the position.
 RAMP_SAMPLES = 13
 
@@ -54,7 +57,8 @@ class OutputGuard:
             return f"{joint} velocity limit near its stop"
         end = ramp.at(ramp.duration).q
         return (
-            self.outside_workspace(state.q)
+            self.too_fast(state)
+            or self.outside_workspace(state.q)
             or self.outside_workspace(end)
             or self.self_collision(state.q)
             or self.self_collision(end)
@@ -71,6 +75,11 @@ class OutputGuard:
             if outside.any():
                 return self._limits.joints.names[int(np.argmax(outside))]
         return ""
+
+    def too_fast(self, state: JointMotion) -> str:
+        """Non-empty if the tool is faster than it may be."""
+        excess = self._limits.cartesian.excess(self._model.jacobian(state.q) @ state.dq)
+        return f"speed of the tool: {excess:.2f} times the limit" if excess > SPEED_SLACK else ""
 
     @property
     def checks_collisions(self) -> bool:

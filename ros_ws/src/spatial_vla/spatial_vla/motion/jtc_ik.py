@@ -22,6 +22,7 @@ from .history import Setpoint
 from .horizon import Horizon
 from .limits import MotionLimits
 from .robot_model import RobotModel
+from .stop_ramp import JointMotion, StopPlanner
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ class JtcIkBackend:
 
     def __init__(self, model: RobotModel, limits: MotionLimits, period: float, horizon: Horizon) -> None:
         self._model, self._period, self._horizon = model, period, horizon
-        self._worker = EmbeddedBackend(model, limits, period)
+        self._worker, self._planner = EmbeddedBackend(model, limits, period), StopPlanner(limits)
         self._motions: list[GuardedMotion] = []  # the trajectory under way, seen from each of its ticks
         self._since = 0.0  # its beginning [s]
         self._plan: Plan | None = None
@@ -82,6 +83,12 @@ class JtcIkBackend:
         result = self._worker.let_go(q, 0.0)
         self._take(self._worker.motion, stopping=result.at_rest)
         return result
+
+    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
+        """The stop ramp from there: what is under way would last as long as the chunk."""
+        found = JointMotion(q, dq, np.zeros_like(dq))
+        ramp = self._planner.plan(found)
+        return GuardedMotion(found, np.zeros_like(dq), 0.0, ramp).points(self._period)
 
     def _pass(self, elapsed: float) -> None:
         if not self._motions:
@@ -151,11 +158,27 @@ class JtcIkBackend:
     def _points(self) -> tuple[TrajectoryPoint, ...]:
         """The trajectory under way, from now on."""
         *way, end = self._motions
-        knots = [(k * self._period - self._since, motion.at(0.0)) for k, motion in enumerate((*way, end))]
-        points = [TrajectoryPoint(time, state.q, state.dq) for time, state in knots if time > APART]
         start = len(way) * self._period - self._since
+        times = [time - self._since for time in self._knots() if time - self._since > APART]
+        states = [(time, self._seen(self._since + time).at(0.0)) for time in times]
+        points = [TrajectoryPoint(time, state.q, state.dq) for time, state in states]
         rest = [
             TrajectoryPoint(start + p.time_from_start, p.positions, p.velocities)
             for p in end.points(self._period)
         ]
         return (*points, *rest)
+
+    def _knots(self) -> list[float]:
+        """Every tick, and every change of jerk, which stands for a tick that it is near to: a cubic across one, as
+        where the guard has the arm stop on the way, would exceed the limits.
+        """
+        way = self._motions[:-1]
+        changes = [
+            k * self._period + t
+            for k, motion in enumerate(way)
+            for t in motion.changes
+            if 0.0 <= t < self._period
+        ]
+        ticks = [k * self._period for k in range(len(way) + 1)]
+        ticks = [tick for tick in ticks if all(abs(tick - change) > APART for change in changes)]
+        return sorted({*changes, *ticks})

@@ -115,6 +115,13 @@ class CartesianLimits:
             if not 0.0 < value < np.inf:
                 raise ValueError(f"Cartesian limit {name} is {value}; it must be positive and finite")
 
+    def excess(self, twist: Array) -> float:
+        """How many times as fast as allowed the tool centre point is with ``twist`` (6,) [m/s, rad/s]."""
+        return max(
+            float(np.linalg.norm(twist[:3])) / self.speed,
+            float(np.linalg.norm(twist[3:])) / self.angular_speed,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class JointLimits:

@@ -15,6 +15,7 @@ import pinocchio as pin
 from numpy.typing import NDArray
 
 from .backend import Capabilities, StreamResult
+from .command import TrajectoryPoint
 from .guard import OutputGuard
 from .history import Setpoint
 from .limits import MotionLimits
@@ -33,8 +34,10 @@ ZEROS = 3
 STATUS_TIMEOUT = 0.2
 #: A state that keeps Servo from moving counts once it has lasted this long [s].
 PATIENCE = 0.2
+#: A tool that is too fast is slowed down by this power of its excess.
+INSISTENCE = 4
 #: Damping of the inverse of the Jacobian, in its units.
-DAMPING = 0.02
+DAMPING = 0.002
 
 #: ServoStatus.code -> what it means, for codes with which the arm does not move on.
 HALTED = {
@@ -125,6 +128,10 @@ class ServoBackend:
         """Stop: there is no commanded position here. Servo starts from the measured state when it goes on."""
         return self.stop(elapsed)
 
+    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
+        """Nothing: Servo halts when twists cease."""
+        return ()
+
     def _reading(self) -> JointReading:
         reading = self._measured() if self._anchored else None
         if reading is None:
@@ -145,11 +152,13 @@ class ServoBackend:
         return HALTED[code] if self._halted_for > PATIENCE else ""
 
     def _twist(self, reference: Setpoint, reading: JointReading) -> Array:
-        pose = self._model.forward(reading.q)
+        """What follows ``reference``, slower by as much as Servo's smoothing has made the tool too fast."""
+        pose, present = self._model.motion(reading.q, reading.dq)
         linear = reference.twist[:3] + GAIN * (reference.pose.translation - pose.translation)
         angular = reference.twist[3:] + GAIN * pin.log3(reference.pose.rotation @ pose.rotation.T)
         limits = self._limits.cartesian
-        return np.concatenate((shortened(linear, limits.speed), shortened(angular, limits.angular_speed)))
+        twist = np.concatenate((shortened(linear, limits.speed), shortened(angular, limits.angular_speed)))
+        return twist / max(limits.excess(present), 1.0) ** INSISTENCE
 
     def _violation(self, reading: JointReading, twist: Array) -> str:
         """The limit that moving with ``twist`` and then stopping would break; empty when none."""
