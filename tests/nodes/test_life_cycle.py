@@ -118,6 +118,17 @@ def test_dead_or_frozen_process_is_noticed_and_so_is_its_return(graph, number):
     watched.close()
 
 
+def test_a_living_node_that_was_taken_for_dead_is_found_alive_again(graph):
+    """Even if the middleware never tells of its return."""
+    graph.start(NODE)
+    watched, heard = watch(graph, NODE)
+    graph.until(lambda: not watched.missing, "the node's lease")
+    watched._gone(NODE)
+    assert watched.missing == [NODE]
+    graph.until(lambda: not watched.missing, "a word of the node's")
+    assert heard == [(NODE, True), (NODE, False), (NODE, True)]
+
+
 def test_watch_that_comes_late(graph):
     """A publisher that is there before the subscription is no event for the middleware's own count."""
     graph.start(NODE)

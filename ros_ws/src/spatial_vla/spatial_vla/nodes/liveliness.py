@@ -1,11 +1,12 @@
-"""Knowing that another node's process has died, without any traffic.
+"""Knowing that another node's process has died.
 
-While it is active a node holds a publisher on ``alive/<its name>``, on which it has said once which process it is. A
+While it is active a node holds a publisher on ``alive/<its name>``, on which it says every second which process it is. A
 watcher on the same machine has the kernel tell it when that process ends: at once, however busy the machine is.
 
 For processes on other machines, and for those that are frozen instead of dead, there is the publisher's lease, which
 the middleware's own threads renew. It runs in real time and may be renewed late on a busy machine; so a lost lease only
-counts after a short grace in the node's own time.
+counts after a short grace in the node's own time, and what the middleware fails to tell of its return is made good by
+the second word that is heard after the loss.
 """
 
 from __future__ import annotations
@@ -38,8 +39,13 @@ def alive_topic(node_name: str) -> str:
 def announce(node: Node) -> Publisher:
     """Take the lease of ``node``; destroying the publisher gives it up."""
     publisher = node.create_publisher(String, alive_topic(node.get_name()), qos.ALIVE_OUT)
-    publisher.publish(String(data=process_identity()))
+    say_who(publisher)
     return publisher
+
+
+def say_who(lease: Publisher) -> None:
+    """Say which process holds the lease; to be said again every second."""
+    lease.publish(String(data=process_identity()))
 
 
 class LivelinessWatch:
@@ -56,6 +62,7 @@ class LivelinessWatch:
 
     def __init__(self, node: Node, watched: Iterable[str], on_change: Callable[[str, bool], None]) -> None:
         self._alive = dict.fromkeys(watched, False)
+        self._lost: set[str] = set()  # not heard of since the loss; the first word may be from before it
         self._on_change = on_change
         self._node = node
         self._ended: deque[str] = deque()
@@ -107,7 +114,10 @@ class LivelinessWatch:
                 self._here(name)
 
         def said(message: String) -> None:
-            self._here(name)
+            if name in self._lost:
+                self._lost.remove(name)
+            else:
+                self._here(name)
             self._processes.watch(name, message.data)
 
         return self._node.create_subscription(
@@ -121,10 +131,12 @@ class LivelinessWatch:
         )
 
     def _here(self, name: str) -> None:
+        self._lost.discard(name)
         self._grace[name].cancel()
         self._set(name, True)
 
     def _gone(self, name: str) -> None:
+        self._lost.add(name)
         self._grace[name].cancel()
         self._set(name, False)
 

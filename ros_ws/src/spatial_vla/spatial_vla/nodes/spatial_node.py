@@ -18,7 +18,7 @@ from rclpy.timer import Timer
 
 from .diagnostics import Diagnostics
 from .lean_node import LeanNode
-from .liveliness import announce
+from .liveliness import announce, say_who
 from .parameters import NodeParameter
 from .refusal import RefusedInput
 
@@ -51,6 +51,7 @@ class SpatialNode(LeanNode, LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._owned: list[Callable[[], object]] = []
         self.diagnostics = Diagnostics(self)
+        self.create_timer(1.0, self._say_who, clock=self._steady)
 
     def setup(self) -> None:
         """Acquire what the node needs; raise to refuse."""
@@ -182,6 +183,10 @@ class SpatialNode(LeanNode, LifecycleNode):
         if self.active:
             self.on_deactivate(state)
         return self.on_cleanup(state)
+
+    def _say_who(self) -> None:
+        if self._lease is not None:
+            say_who(self._lease)
 
     def _give_up_lease(self) -> None:
         self.active = False
