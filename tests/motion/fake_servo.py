@@ -55,6 +55,11 @@ class FakeServo:
     def reading(self):
         return JointReading(round(self.now * 1e9), self.q.copy(), self.dq.copy())
 
+    def set_clock(self, seconds):
+        """The clock is set by so much; stamps of before are then of the future, or old."""
+        self.now += seconds
+        self.status_at += seconds  # the port measures that age by a clock that nobody sets
+
     # ---- the node ---------------------------------------------------------------------------------------------
 
     def advance(self, seconds=TICK):
@@ -78,7 +83,7 @@ class FakeServo:
         if np.any(ahead < self.limits.joints.lower) or np.any(ahead > self.limits.joints.upper):
             self.code, dq = BOUND, np.zeros_like(dq)
         self.q, self.dq, self.now = self.q + TICK * dq, dq, self.now + TICK
-        if not self.silent:
+        if not (self.silent or self.paused):  # paused, it says nothing
             self.status_at = self.now
         self.positions.append(self.q.copy())
         self.velocities.append(self.dq.copy())

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -53,6 +55,15 @@ MUTATIONS = {
         "controller", "OVERTIME_NS", 1 << 60, "test_starvation.py"
     ),
     "guard: everything": Mutation("guard", "OutputGuard.violation", says_nothing, "test_guards_matter.py"),
+    "guard: joint positions": Mutation(
+        "guard", "OutputGuard.position", says_nothing, "test_guards_matter.py"
+    ),
+    "guard: joint velocities": Mutation(
+        "guard", "OutputGuard.velocity", says_nothing, "test_guards_matter.py"
+    ),
+    "guard: joint accelerations": Mutation(
+        "guard", "OutputGuard.acceleration", says_nothing, "test_guards_matter.py"
+    ),
     "guard: speed of the tool": Mutation(
         "guard", "OutputGuard.too_fast", says_nothing, "test_guards_matter.py"
     ),
@@ -74,6 +85,29 @@ MUTATIONS = {
         lambda self: [k * self._period for k in range(len(self._motions))],
         "test_limits_hold.py::test_hard_streams_keep_every_limit",
     ),
+    "servo: limits of what a twist leads to": Mutation(
+        "servo",
+        "ServoBackend._violation",
+        says_nothing,
+        "test_limits_hold.py::test_hard_streams_keep_every_limit test_backend_contract.py",
+    ),
+    "servo: a Servo that does not move": Mutation(
+        "servo", "ServoBackend._obstacle", says_nothing, "test_backend_contract.py"
+    ),
+    "servo: zero twists when time is in doubt": Mutation(
+        "servo",
+        "ServoBackend.brake",
+        lambda *_: (),
+        "test_limits_hold.py::test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come",
+    ),
+    "watchdog": Mutation("watchdog", "SILENCE", 1e9, "test_watchdog.py"),
+    "last command": Mutation(
+        "controller",
+        "MotionController.halt",
+        lambda self, now_ns: self.disarm(),
+        "test_limits_hold.py::test_the_last_command_before_nobody_commands_any_more_stops_the_arm",
+    ),
+    "release: how far": Mutation("release", "FARTHEST", 1e9, "test_letting_go.py"),
     "guard: workspace": Mutation(
         "guard", "OutputGuard.outside_workspace", says_nothing, "test_guards_matter.py test_states.py"
     ),
@@ -110,6 +144,9 @@ MUTATIONS = {
     "plan: where it begins": Mutation("planning", "START_TOLERANCE", float("inf"), PLANS),
     "plan: how it ends": Mutation("planning", "AT_REST", float("inf"), PLANS),
     "plan: time for the way": Mutation("planning", "PlanBackend._check_pace", nothing, PLANS),
+    "plan: speed near the stops": Mutation(
+        "planning", "PlanBackend._shares", lambda self, q, dq: np.zeros_like(q), PLANS
+    ),
     "plan: speed of the tool": Mutation("planning", "PlanBackend._excess", lambda *_: 0.0, PLANS),
     "stop ramp": Mutation(
         "command", "GuardedMotion.advanced", lambda self, elapsed: self, "test_stop_ramp.py"

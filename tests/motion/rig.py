@@ -74,16 +74,23 @@ class Rig:
         self.arm_time += FINE * len(q)
         self.now_ns += round(seconds * 1e9)
 
+    def set_clock(self, seconds: float) -> None:
+        """The clock is set by so much; the arm does not notice."""
+        self.now_ns += round(seconds * 1e9)
+
     def tick(self, count: int = 1, joint_states: bool = True) -> None:
         for _ in range(count):
             if joint_states:
                 self.measure()
-            command = self.controller.step(self.now_ns)
-            self.commands.append(command)
-            if command is not None and command.fresh and command.points:
-                points = [(p.time_from_start, p.positions, p.velocities) for p in command.points]
-                self.path = self.path.replaced(self.arm_time, self.arm_time, points)
+            self.follow(self.controller.step(self.now_ns))
             self.advance()
+
+    def follow(self, command: JointCommand | None) -> None:
+        """Have the arm do it."""
+        self.commands.append(command)
+        if command is not None and command.fresh and command.points:
+            points = [(p.time_from_start, p.positions, p.velocities) for p in command.points]
+            self.path = self.path.replaced(self.arm_time, self.arm_time, points)
 
     def chunk(self, deltas, *, dt: float = 0.2, age: float = 0.05, gripper=None, frame: str = "panda_link0"):
         """Send a chunk; ``deltas`` (T, 6), observed ``age`` seconds ago."""
@@ -119,6 +126,10 @@ class ServoRig(Rig):
 
     def measured(self) -> tuple[np.ndarray, np.ndarray]:
         return self.servo.q.copy(), self.servo.dq.copy()
+
+    def set_clock(self, seconds: float) -> None:
+        super().set_clock(seconds)
+        self.servo.set_clock(seconds)
 
     def advance(self, seconds: float = 0.01) -> None:
         """Servo's cycles that begin in this time; during each, the joints go over to its velocity."""

@@ -35,6 +35,29 @@ def test_output_guard_on_the_speed_of_the_tool(model):
         assert ("speed of the tool" in violation) == refused, violation
 
 
+UNIT = np.eye(7)[1]
+
+
+@pytest.mark.parametrize(
+    ("room", "dq", "ddq", "named"),
+    [
+        (-0.001, 0.0, 0.0, "panda_joint2 position limit"),
+        (0.01, 0.5, 0.0, "panda_joint2 position limit"),  # only where it comes to rest
+        (2.0, 0.8, 0.0, "panda_joint2 velocity limit"),
+        (2.0, 0.0, 7.45, "panda_joint2 acceleration limit"),
+        (0.1, 0.2, 1.0, ""),
+    ],
+)
+def test_output_guard_on_single_joints(model, room, dq, ddq, named):
+    limits = panda_limits(
+        workspace=Box((-2, -2, -2), (2, 2, 2)), body_box=Box((-2, -2, -2), (2, 2, 2)), self_clearance=-1.0
+    )
+    guard, planner = OutputGuard(limits, model), StopPlanner(limits)
+    moving = JointMotion(HOME * (1 - UNIT) + UNIT * (limits.upper[1] - room), dq * UNIT, ddq * UNIT)
+    violation = guard.violation(moving, planner.plan(moving))
+    assert named in violation if named else not violation, violation
+
+
 def narrow_body_box():
     return panda_limits(body_box=Box((-0.2, -0.3, 0.35), (0.45, 0.3, 0.85)))
 

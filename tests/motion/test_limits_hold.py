@@ -49,7 +49,7 @@ event = st.one_of(
     chunk_event(),
     chunk_event(),
     chunk_event(),
-    st.tuples(st.sampled_from(["repeat", "hold", "resume", "clock", "disarm"]), st.none()),
+    st.tuples(st.sampled_from(["repeat", "hold", "resume", "disarm"]), st.none()),
     st.tuples(st.just("jump"), st.sampled_from([-0.5, -0.02, 0.06, 0.3, 3.0])),
     st.tuples(st.just("stall"), st.sampled_from([0.002, 0.02, 0.04, 0.06, 0.5])),
     st.tuples(st.just("blind"), st.integers(1, 30)),
@@ -66,8 +66,8 @@ def play(rig, kind, value):
         rig.controller.hold("test")
     elif kind == "resume":
         rig.controller.resume("test")
-    elif kind == "jump":  # the clock is set; the arm does not notice
-        rig.now_ns += round(value * 1e9)
+    elif kind == "jump":
+        rig.set_clock(value)
     elif kind == "stall":  # the loop does not run; the arm goes on
         rig.advance(value)
     elif kind == "blind":
@@ -121,19 +121,63 @@ def test_hard_streams_keep_every_limit(model, backend, seed):
         assert np.all(np.abs(jerk) <= 1.001 * rig.limits.stop_jerk)
 
 
+DOUBTS = {
+    "clock set ahead": lambda rig: rig.set_clock(0.3),
+    "clock set back": lambda rig: rig.set_clock(-3.0),
+    "loop late": lambda rig: rig.advance(0.06),
+}
+
+
 @pytest.mark.parametrize("backend", ["embedded", "jtc_ik", "servo"])
-@pytest.mark.parametrize("cause", ["clock set", "loop late"])
-def test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come(model, backend, cause):
-    """Even if what it was told would last for seconds."""
+@pytest.mark.parametrize("pressed", ["nothing", "stop button", "disarmed before", "disarmed after"])
+@pytest.mark.parametrize("doubt", DOUBTS)
+def test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come(model, backend, pressed, doubt):
+    """Even if what it was told would last for seconds, and whatever is pressed."""
     rig = rig_with(backend, model, panda_limits())
     rig.arm()
     rig.chunk(steps(0.05), dt=0.5)
     rig.tick(60)
     assert rig.speed() > 0.05
-    play(rig, "jump", 0.3) if cause == "clock set" else play(rig, "stall", 0.06)
+    if pressed == "disarmed before":
+        rig.controller.disarm()
+    DOUBTS[doubt](rig)
+    if pressed == "stop button":
+        rig.controller.hold("stop button")
+    elif pressed == "disarmed after":
+        rig.controller.disarm()
     rig.tick(35)
     assert rig.speed() < 1e-9
     assert_within_limits(rig)
+    rig.tick(200)
+    assert rig.speed() < 1e-9
+
+
+@pytest.mark.parametrize("backend", ["embedded", "jtc_ik"])
+def test_joint_states_of_another_clock_stop_the_arm_all_the_same(model, backend):
+    """Their stamps stay behind when ours are set: for good they look old, or of the future."""
+    for seconds in (-0.5, 0.5):
+        rig = rig_with(backend, model, panda_limits())
+        rig.arm()
+        rig.chunk(steps(0.05), dt=0.5)
+        rig.tick(60)
+        rig.set_clock(seconds)
+        for _ in range(50):
+            rig.controller.on_joint_state(*rig.measured(), rig.now_ns - round(seconds * 1e9))
+            rig.tick(joint_states=False)
+        assert rig.speed() < 1e-9
+
+
+@pytest.mark.parametrize("backend", ["embedded", "jtc_ik", "servo"])
+def test_the_last_command_before_nobody_commands_any_more_stops_the_arm(model, backend):
+    rig = rig_with(backend, model, panda_limits())
+    rig.arm()
+    rig.chunk(steps(0.05), dt=0.5)
+    rig.tick(60)
+    assert rig.speed() > 0.05
+    rig.follow(rig.controller.halt(rig.now_ns))
+    rig.advance(0.4)
+    assert rig.speed() < 1e-9
+    assert rig.state is MotionState.DISARMED
 
 
 @pytest.mark.parametrize("seed", range(6))

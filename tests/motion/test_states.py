@@ -126,11 +126,59 @@ def test_a_hold_stops_within_140_ms_and_ends_when_its_cause_does(rig):
     assert rig.state is MotionState.HOLDING and rig.reason == "encoder_node died"
     assert not rig.chunk(steps(0.01)) and rig.controller.status().chunks_rejected == 1
     rig.controller.resume("encoder_node died")
+    rig.controller.expect_new_sender()
     rig.tick()
     assert rig.state is MotionState.IDLE
     rig.chunk_id = 0  # the restarted sender counts from the beginning
     assert rig.chunk(steps(0.01))
     assert_within_limits(rig)
+
+
+def test_a_cause_that_clears_lets_no_old_chunk_in(rig):
+    """As the deadman switch does in every tick while it is held."""
+    rig.chunk(steps(0.01), age=0.02)
+    for age in (0.02, 0.3):
+        rig.controller.resume("deadman switch is released")
+        rig.chunk_id -= 1
+        assert not rig.chunk(steps(0.01), age=age)
+        rig.tick()
+
+
+@pytest.mark.parametrize(("count", "dt", "age"), [(4, 0.2, 0.25), (8, 0.05, 0.06), (64, 0.02, 1.0)])
+def test_a_late_chunk_that_says_stay_is_no_trouble(rig, count, dt, age):
+    rig.chunk(steps(0.0, count=count), dt=dt, age=age)
+    rig.tick(200)
+    assert rig.state is MotionState.IDLE
+
+
+def test_whatever_breaks_in_a_step_is_a_fault_and_the_arm_stops(rig, monkeypatch):
+    moving(rig)
+
+    def broken(*_):
+        raise IndexError("a test")
+
+    monkeypatch.setattr(rig.controller, "_gripper_event", broken)
+    rig.tick(40)
+    assert rig.state is MotionState.FAULT and "IndexError: a test" in rig.reason
+    assert rig.speed() == 0.0
+    assert_within_limits(rig)
+
+
+@pytest.mark.parametrize("offset", [0.05, 0.15, 0.3])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_driver_that_works_velocities_out_from_positions_does_not_move_the_arm_by_lying(rig, offset, held):
+    """The step's own difference explains it; no joint is that fast, though."""
+    if held:
+        rig.controller.hold("stop button")
+        rig.tick(5)
+    true, last = rig.measured()[0], rig.measured()[0]
+    for i in range(150):
+        claimed = rig.measured()[0] + offset * (i >= 5) * np.eye(7)[0]
+        rig.controller.on_joint_state(claimed, (claimed - last) / 0.01, rig.now_ns)
+        last = claimed
+        rig.tick(joint_states=False)
+    assert rig.state is MotionState.FAULT and "jumped" in rig.reason
+    np.testing.assert_allclose(rig.measured()[0], true, atol=1e-3)
 
 
 def test_a_hold_lasts_until_every_cause_has_gone_and_the_arm_is_at_rest(rig):

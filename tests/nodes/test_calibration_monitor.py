@@ -70,7 +70,9 @@ def camera(robot_graph, tmp_path):
     known = StaticTransform("panda_link0", "calibration_board", BASE_FROM_BOARD, {"board": BOARD.to_dict()})
     write_static_transform(path, known)
     graph.subscribe(DiagnosticArray, "/diagnostics", 50)
-    graph.start("calibration_monitor_node", f"board_pose:={path}", "rate:=5.0", "views:=3")
+    graph.start(
+        "calibration_monitor_node", f"board_pose:={path}", "rate:=5.0", "views:=3", "reliable_camera:=true"
+    )
     stamped = TransformStamped(header=header(0, "panda_link0"), child_frame_id=FRAME)
     stamped.transform = transform_message(BASE_FROM_CAMERA)
     graph.publish("/tf_static", TFMessage(transforms=[stamped]), qos.LATCHED)

@@ -11,6 +11,9 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from spatial_vla.actions import ActionChunk
@@ -102,11 +105,11 @@ class Arm:
             lambda: self.status.state == state and reason in self.status.reason, f"state {state} {reason!r}"
         )
 
-    def send(self, delta, frame="panda_link0", age_ms=40, opening=1.0):
+    def send(self, delta, frame="panda_link0", age_ms=40, opening=1.0, dt=0.2):
         self.chunk_id += 1
         deltas = np.tile(np.pad(np.array(delta, float), (0, 6 - len(delta))), (4, 1))
         stamp = self.graph.now_ns - age_ms * 1_000_000
-        chunk = ActionChunk(stamp, 0.2, frame, deltas, np.full(4, opening), self.chunk_id)
+        chunk = ActionChunk(stamp, dt, frame, deltas, np.full(4, opening), self.chunk_id)
         self.graph.publish("action_chunk", chunk_message(chunk), qos.STREAM)
 
     def run(self, delta, ticks=50):
@@ -233,6 +236,12 @@ def test_disarm_stops_and_a_second_writer_keeps_it_disarmed(arm):
 
     assert "driver" in refused()
     arm.graph.node.destroy_publisher(intruder)
+    twin = Node("motion_node", context=arm.graph.context)  # as of a second bring-up
+    intruder = twin.create_publisher(JointTrajectory, ARM_TOPIC, qos.COMMAND)
+    arm.until(lambda: arm.graph.node.count_publishers(ARM_TOPIC) == 2, "the twin")
+    arm.until(lambda: "another motion_node" in refused(), "the twin to be known by its name")
+    twin.destroy_publisher(intruder)
+    twin.destroy_node()
     arm.until(lambda: refused() == "", "arming without the intruder")
     arm.reaches(MotionStatus.IDLE)
 
@@ -286,6 +295,41 @@ def test_killing_the_motion_node_stops_the_arm(graph):
     assert arm.ticks_to_rest() <= 16
 
 
+def under_way(arm):
+    """In the middle of one chunk that lasts for four seconds."""
+    arm.reaches(MotionStatus.IDLE)
+    arm.send((0.05,), dt=1.0)
+    for _ in range(120):
+        arm.tick()
+    assert arm.speed() > 0.05, (arm.status, arm.graph.reason("motion_node"))
+    arm.silent = True  # with jtc_ik there is one command per chunk
+
+
+def test_deactivating_the_motion_node_stops_a_trajectory_that_would_last(graph):
+    arm = Arm(graph)
+    start_motion(graph, "watched_nodes:=['']", "backend:=jtc_ik")
+    under_way(arm)
+    client = graph.node.create_client(ChangeState, "motion_node/change_state")
+    graph.until(client.service_is_ready, "service change_state")
+    transition = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    future = client.call_async(ChangeState.Request(transition=transition))
+    arm.until(future.done, "the transition")
+    assert arm.ticks_to_rest() <= 25
+    assert arm.status.state == MotionStatus.DISARMED
+
+
+def test_the_watchdog_stops_what_a_motion_node_that_was_killed_has_left_running(graph):
+    arm = Arm(graph)
+    start_motion(graph, "watched_nodes:=['']", "backend:=jtc_ik")
+    graph.start("watchdog_node")
+    graph.until(lambda: graph.node.count_publishers(ARM_TOPIC) == 2, "the watchdog")
+    under_way(arm)
+    graph.signal("motion_node", signal.SIGKILL)
+    assert arm.ticks_to_rest() <= 90
+    graph.counted("watchdog_node", "stops", 0)
+    assert graph.counter("watchdog_node", "stops") == 1
+
+
 def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_and_for_other_writers(graph):
     arm = Arm(graph)
     start_motion(graph, "watched_nodes:=['']", "require_deadman:=true", "deadman_timeout:=2.0")
@@ -303,6 +347,12 @@ def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_a
     graph.publish("motion_node/stop", Bool(data=True), qos.LATCHED)
     arm.reaches(MotionStatus.HOLDING, "stop button")
     graph.publish("motion_node/stop", Bool(data=False), qos.LATCHED)
+    arm.until(held, "motion to be allowed after the button")
+    plain = graph.node.create_publisher(Bool, "motion_node/stop", 1)  # one that is not latched
+    graph.until(lambda: plain.get_subscription_count() > 0, "a listener")
+    plain.publish(Bool(data=True))
+    arm.reaches(MotionStatus.HOLDING, "stop button")
+    plain.publish(Bool(data=False))
     intruder = graph.node.create_publisher(JointTrajectory, ARM_TOPIC, qos.COMMAND)
 
     def noticed():

@@ -1,12 +1,16 @@
 """Planned moves: through a real child process with a strict stand-in for moveit_py, and checked before they run."""
 
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from spatial_vla.motion import BackendUnavailable
+from spatial_vla.description import ROBOTS
+from spatial_vla.motion import BackendUnavailable, MotionLimits, RobotModel
 from spatial_vla.motion.panda import panda_limits, panda_model
 from spatial_vla.motion.planning import JointPlan, PlanBackend, PlanRefused
+from spatial_vla.nodes import moveit_process
 from spatial_vla.nodes.moveit_process import MoveItProcess
 
 from .fake_moveit import HOME, fake_session
@@ -109,6 +113,65 @@ def test_a_plan_that_moves_the_tool_too_fast_is_made_again_slower():
     assert 0.8 * limits.cartesian.speed < fastest <= limits.cartesian.speed
     assert len(asked) == 2 and asked[1][0] < asked[0][0] == limits.scaling.velocity
     assert asked[1][1] / asked[0][1] == pytest.approx(asked[1][0] / asked[0][0])
+
+
+def test_the_fr3_is_planned_for_as_slow_as_it_must_be_near_a_stop(monkeypatch):
+    fr3 = ROBOTS["fr3"]
+    limits = MotionLimits.from_urdf(
+        fr3.urdf(),
+        fr3.limits()["joint_limits"],
+        fr3.joints,
+        velocity_by_position=fr3.limits()["velocity_by_position"],
+        body_frames=("fr3_link4", "fr3_link8"),
+    )
+    model, asked = RobotModel(fr3.urdf(), fr3.joints, "fr3_link0", "fr3_tcp"), []
+    near = np.array([0.0, -0.6, 0.0, -2.4, 0.0, limits.lower[5] + 0.25, 0.785])
+
+    class Timed:
+        def plan(self, goal, speed, acceleration):
+            asked.append(speed)
+            seconds = 0.25 / speed
+            times = np.linspace(0.0, seconds, 21)
+            s = times / seconds
+            rates = np.outer((6 * s - 6 * s**2) / seconds, goal - near)
+            return JointPlan(times, near + np.outer(3 * s**2 - 2 * s**3, goal - near), rates)
+
+    goal = near - 0.2 * np.eye(7)[5]
+    backend = PlanBackend(model, limits, Timed())
+    monkeypatch.setattr(backend, "_objection", lambda q: "")
+    plan = backend.plan_to(goal, near)
+    assert len(asked) > 1
+    for q, dq in zip(plan.positions, plan.velocities, strict=True):
+        lowest, highest = limits.velocity_at(q)
+        assert np.all(dq >= 1.01 * lowest - 1e-6) and np.all(dq <= 1.01 * highest + 1e-6)
+
+
+def slow_session(group, configuration):
+    """Its moves take for ever, and it remembers whether it was stopped."""
+
+    class Slow:
+        def plan(self, *_):
+            return None
+
+        def execute(self, plan):
+            time.sleep(60)
+
+        def stop(self):
+            Path(configuration["stopped"]).touch()
+
+    return Slow()
+
+
+def test_a_planner_that_does_not_answer_is_stopped_and_ended(monkeypatch, tmp_path):
+    """Its late answer must not be taken for that of the next request."""
+    planner = MoveItProcess("panda_arm", {"stopped": str(tmp_path / "stopped")}, slow_session)
+    monkeypatch.setattr(moveit_process, "PATIENCE", 1.0)
+    with pytest.raises(BackendUnavailable, match="did not answer"):
+        planner.execute(None)
+    assert (tmp_path / "stopped").exists()
+    with pytest.raises(BackendUnavailable, match="ended"):
+        planner.plan(GOAL, 0.5, 0.5)
+    planner.close()
 
 
 def detour(positions):

@@ -14,6 +14,7 @@ NODES = (
     "encoder_node",
     "decoder_node",
     "motion_node",
+    "watchdog_node",
     "instruction_node",
     "visualizer_node",
     "recorder_node",

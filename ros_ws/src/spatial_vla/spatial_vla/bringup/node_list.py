@@ -93,6 +93,7 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
     from .moveit import moveit_nodes  # which makes entries itself
 
     real = not (arguments.sim or arguments.mock_hardware)
+    dry_run = arguments.dry_run == "true" or (arguments.dry_run == "auto" and real)
     watched = _watched_for_drift(arguments)
 
     return (
@@ -106,10 +107,11 @@ def all_nodes(arguments: BringupArguments) -> tuple[NodeEntry, ...]:
             arm_on_start=arguments.sim,
             teleports=arguments.sim,
             # On a real robot nothing moves until somebody says dry_run:=false and holds the deadman switch.
-            dry_run=arguments.dry_run == "true" or (arguments.dry_run == "auto" and real),
+            dry_run=dry_run,
             require_deadman=real,
             backend=arguments.backend,
         ),
+        node("watchdog_node", condition=not dry_run, **_description(arguments)),
         node("instruction_node"),
         node(
             "spatial_question_node",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .command import TrajectoryPoint
 from .history import Setpoint
+from .measurement import JointReading
 
 Array = NDArray[np.float64]
 
@@ -77,8 +78,11 @@ class MotionBackend(Protocol):
         """
         ...
 
-    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
-        """What brings to rest an arm found at ``q``, moving with ``dq`` (n,) [rad, rad/s], while it is not known how
-        far it has come with what it was told; empty where that ends by itself, within a fraction of a second.
+    def brake(self, found: JointReading | None) -> tuple[TrajectoryPoint, ...]:
+        """Bring the arm to rest while it is not known how far it has come with what it was told.
+
+        Called in every tick until it is anchored anew. ``found``: where it has been measured since, None before.
+        Returns what is to be sent, at most once; nothing where what it was told ends by itself within a fraction of a
+        second.
         """
         ...

@@ -73,7 +73,7 @@ class MotionController:
         self._tracking = TrackingWatch(s.hold_error, s.fault_after, s.freezes_allowed)
         self._release = Release()
         self._anew_ns: int | None = None
-        self._anew_reason, self._braked = "", False
+        self._anew_reason, self._readings_before = "", 0
         self._tracking_error = self._latency_ms = float("nan")
         self._unused_chunk_ns: int | None = None
 
@@ -121,6 +121,15 @@ class MotionController:
         """Forbid motion; a moving arm comes to rest first."""
         self._supervisor.disarm()
 
+    def halt(self, now_ns: int) -> JointCommand | None:
+        """Disarm for good: the last command before nobody calls :meth:`step` any more; None if the arm is at rest."""
+        self.disarm()
+        if self._result is None or self._result.at_rest:
+            return None
+        passed = min(max(now_ns - self._last_ns, 0) * 1e-9, self.settings.late_tick)
+        self._result = self._anchored_backend().stop(passed)
+        return JointCommand(now_ns, self._result.points, fresh=self._result.fresh)
+
     def reset(self) -> None:
         """Clear a latched fault. The controller is disarmed afterwards."""
         self._supervisor.reset()
@@ -132,8 +141,11 @@ class MotionController:
         return self._supervisor.hold(reason)
 
     def resume(self, reason: str) -> None:
-        """The cause ``reason`` has cleared. Chunk ids may start anew: their sender may be another process now."""
+        """The cause ``reason`` has cleared."""
         self._supervisor.resume(reason)
+
+    def expect_new_sender(self) -> None:
+        """Chunk ids may start anew: their sender may be another process now."""
         self._gate.forget()
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Verdict:
@@ -177,6 +189,22 @@ class MotionController:
 
     def step(self, now_ns: int) -> JointCommand | None:
         """The command for now; None when there is none to send (disarmed or faulted, and at rest)."""
+        before, last_ns = self._result, self._last_ns
+        try:
+            return self._step(now_ns)
+        except Exception as error:  # whatever it was, the arm stops and a person looks
+            self._fault_of(error)
+            if self._result is None or self._backend is None:
+                return None
+            if self._result is before:  # else the back-end has had this tick, and what it gave ends at rest
+                passed = min(max(now_ns - last_ns, 0) * 1e-9, self.settings.late_tick)
+                self._result = self._backend.stop(passed)
+            return JointCommand(now_ns, self._result.points, fresh=self._result.fresh)
+
+    def _fault_of(self, error: Exception) -> None:
+        self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
+
+    def _step(self, now_ns: int) -> JointCommand | None:
         passed_ns, self._last_ns = now_ns - self._last_ns, now_ns
         if passed_ns < 0:
             self._measurement.forget()
@@ -215,8 +243,8 @@ class MotionController:
             self._result = (
                 backend.stop(passed) if self._arrived(setpoint) else backend.stream(setpoint, passed)
             )
-        except Exception as error:  # whatever it was, the arm stops and a person looks
-            self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
+        except Exception as error:  # here it is known how to come to rest without a step
+            self._fault_of(error)
             self._come_to_rest(now_ns, passed)
             return
         # Chunks are tied to where the joints were commanded to be: what a limit held back is not made up for later.
@@ -331,35 +359,41 @@ class MotionController:
         return self._backend
 
     def _start_anew(self, now_ns: int, reason: str) -> None:
-        """The world changed under the arm: send nothing until the measurement is at rest, then start from it."""
+        """The world changed under the arm: it is stopped, and starts from the measurement once that is at rest."""
         if self._supervisor.armed and reason == JUMPED and not self.settings.teleports:
             self._supervisor.fault(f"{reason}, as no arm can: the command does not follow them")
             self._release.end()
-        elif self._supervisor.armed:
+        elif self._supervisor.armed or (self._result is not None and not self._result.at_rest):
             self._supervisor.resume(self._anew_reason)
             self._anew_ns, self._anew_reason = now_ns, f"{reason}; starting again at rest"
-            self._braked = False
+            self._readings_before = self._measurement.taken
             self._supervisor.hold(self._anew_reason)
         else:
             self._result = None
 
     def _starting_anew(self, now_ns: int, since_ns: int) -> JointCommand | None:
-        """After :meth:`_start_anew`: anchors when a steady measurement has come. What outlasts a tick is stopped."""
-        latest = self._measurement.latest
-        if latest is None or abs(self._measurement.age(now_ns)) > self.settings.joint_state_timeout:
-            return None
-        if not self._braked:
-            self._braked = True
-            points = self._anchored_backend().brake(latest.q, latest.dq)
-            return JointCommand(now_ns, points) if points else None
-        if now_ns - since_ns >= SETTLING_NS and latest.at_rest:
-            try:
-                self._anchor(latest.q, now_ns)
-                self._supervisor.settled()
-            except ValueError as error:
-                self._supervisor.fault(str(error))
-                self._anew_ns, self._result = None, None
+        """After :meth:`_start_anew`: stops what outlasts a tick, and anchors when a steady measurement has come."""
+        # How old it is cannot be told by clocks that have just been set, but it came after that.
+        heard = self._measurement.taken > self._readings_before
+        latest = self._measurement.latest if heard else None
+        points = self._anchored_backend().brake(latest)
+        if points:
+            return JointCommand(now_ns, points)
+        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        if now_ns - since_ns >= SETTLING_NS and fresh and latest is not None and latest.at_rest:
+            self._end_of_anew(latest.q, now_ns)
         return None
+
+    def _end_of_anew(self, q: Array, now_ns: int) -> None:
+        """The arm stands still at ``q`` (n,)."""
+        try:
+            self._anchor(q, now_ns)
+            self._supervisor.settled()
+        except ValueError as error:
+            self._anew_ns, self._result = None, None
+            if self._supervisor.armed:
+                self._supervisor.fault(str(error))
+            self._supervisor.resume(self._anew_reason)
 
     def status(self) -> ControllerStatus:
         """A snapshot for people and supervisors."""

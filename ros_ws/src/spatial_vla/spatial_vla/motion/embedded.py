@@ -20,6 +20,7 @@ from .command import GuardedMotion, TrajectoryPoint
 from .guard import OutputGuard
 from .history import Setpoint
 from .limits import MotionLimits
+from .measurement import JointReading
 from .robot_model import RobotModel
 from .safety import shortened
 from .singularity import SingularityBarrier
@@ -124,7 +125,7 @@ class EmbeddedBackend:
         """Follow the stop ramp of the last command."""
         return self._stopping(elapsed, "")
 
-    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
+    def brake(self, found: JointReading | None) -> tuple[TrajectoryPoint, ...]:
         """Nothing: every command ends on its stop ramp."""
         return ()
 

@@ -41,18 +41,11 @@ class OutputGuard:
 
     def violation(self, state: JointMotion, ramp: StopRamp) -> str:
         """The limit that ``state``, or stopping from it by ``ramp``, would break; empty when none."""
-        names = self._limits.joints.names
         if not all(np.isfinite(values).all() for values in (state.q, state.dq, state.ddq)):
             return "joint command is not finite"
-        lowest, highest = ramp.range()
-        outside = (lowest < self._lower - TOLERANCE) | (highest > self._upper + TOLERANCE)
-        if outside.any():
-            return f"{names[int(np.argmax(outside))]} position limit"
-        fast = ramp.top_speed() > self._velocity + TOLERANCE
-        if fast.any():
-            return f"{names[int(np.argmax(fast))]} velocity limit"
-        if np.any(np.abs(state.ddq) > self._stop_acceleration + TOLERANCE):
-            return f"{names[int(np.argmax(np.abs(state.ddq) - self._stop_acceleration))]} acceleration limit"
+        joints = self.position(ramp) or self.velocity(ramp) or self.acceleration(state)
+        if joints:
+            return joints
         if self._limits.velocity_by_position is not None and (joint := self._too_fast_here(state, ramp)):
             return f"{joint} velocity limit near its stop"
         end = ramp.at(ramp.duration).q
@@ -66,6 +59,25 @@ class OutputGuard:
             or self.scene_collision(end)
             or self.singular(state, end)
         )
+
+    def position(self, ramp: StopRamp) -> str:
+        """Which joint would leave its range on the way to rest; empty when none would."""
+        lowest, highest = ramp.range()
+        outside = (lowest < self._lower - TOLERANCE) | (highest > self._upper + TOLERANCE)
+        return f"{self._first(outside)} position limit" if outside.any() else ""
+
+    def velocity(self, ramp: StopRamp) -> str:
+        """Which joint is or would become too fast; empty when none."""
+        fast = ramp.top_speed() > self._velocity + TOLERANCE
+        return f"{self._first(fast)} velocity limit" if fast.any() else ""
+
+    def acceleration(self, state: JointMotion) -> str:
+        """Which joint is accelerated too much; empty when none is."""
+        hard = np.abs(state.ddq) > self._stop_acceleration + TOLERANCE
+        return f"{self._first(hard)} acceleration limit" if hard.any() else ""
+
+    def _first(self, joints: np.ndarray) -> str:
+        return self._limits.joints.names[int(np.argmax(joints))]
 
     def _too_fast_here(self, state: JointMotion, ramp: StopRamp) -> str:
         """The joint that is too fast for where it is, now or on its way to rest; empty when none is."""

@@ -21,6 +21,7 @@ from .embedded import EmbeddedBackend
 from .history import Setpoint
 from .horizon import Horizon
 from .limits import MotionLimits
+from .measurement import JointReading
 from .robot_model import RobotModel
 from .stop_ramp import JointMotion, StopPlanner
 
@@ -50,7 +51,7 @@ class JtcIkBackend:
         self._since = 0.0  # its beginning [s]
         self._plan: Plan | None = None
         self._planned_for: int | None = None
-        self._stopping, self._reason = True, ""
+        self._stopping, self._reason, self._braked = True, "", False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -61,6 +62,7 @@ class JtcIkBackend:
     def anchor(self, q: Array) -> None:
         """Start at rest from ``q`` (n,) [rad]. Raises ValueError if it is outside the limits."""
         self._worker.anchor(q)
+        self._braked = False
         self._take(self._worker.motion, stopping=True)
 
     def stream(self, reference: Setpoint, elapsed: float) -> StreamResult:
@@ -84,11 +86,14 @@ class JtcIkBackend:
         self._take(self._worker.motion, stopping=result.at_rest)
         return result
 
-    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
-        """The stop ramp from there: what is under way would last as long as the chunk."""
-        found = JointMotion(q, dq, np.zeros_like(dq))
-        ramp = self._planner.plan(found)
-        return GuardedMotion(found, np.zeros_like(dq), 0.0, ramp).points(self._period)
+    def brake(self, found: JointReading | None) -> tuple[TrajectoryPoint, ...]:
+        """The stop ramp from there, once: what is under way would last as long as the chunk."""
+        if found is None or self._braked:
+            return ()
+        self._braked = True
+        still = np.zeros_like(found.dq)
+        start = JointMotion(found.q, found.dq, still)
+        return GuardedMotion(start, still, 0.0, self._planner.plan(start)).points(self._period)
 
     def _pass(self, elapsed: float) -> None:
         if not self._motions:

@@ -103,7 +103,11 @@ class Scaling:
 
 @dataclass(frozen=True)
 class CartesianLimits:
-    """Limits of the tool centre point: [m/s], [m/s^2], [rad/s], [rad/s^2]."""
+    """Limits of the tool centre point: [m/s], [m/s^2], [rad/s], [rad/s^2].
+
+    Speeds hold for what comes out. Accelerations hold for the reference; the joints, which have limits of their own,
+    may need more to follow it around a singularity, and take more to stop.
+    """
 
     speed: float = 0.25
     acceleration: float = 2.0

@@ -41,8 +41,9 @@ class ArmMeasurement:
     def __init__(self, limits: MotionLimits) -> None:
         self._n = len(limits.joints.names)
         self._acceleration = np.nan_to_num(limits.joints.acceleration, nan=np.inf)
+        self._velocity = np.nan_to_num(limits.joints.velocity, nan=np.inf)
         self.latest: JointReading | None = None
-        self.malformed = 0
+        self.taken = self.malformed = 0
 
     def take(self, q: ArrayLike, dq: ArrayLike, stamp_ns: int) -> str:
         """Store a joint state. Returns why it cannot continue the last one (clock or arm jumped), else empty."""
@@ -59,11 +60,13 @@ class ArmMeasurement:
         if -REORDERING < passed < 0.0:
             return ""
         self.latest = JointReading(stamp_ns, q, dq)
+        self.taken += 1
         if previous is None:
             return ""
         if passed < 0.0:
             return f"joint states jumped back by {-passed:.3f} s"
-        speed = np.maximum(np.abs(dq), np.abs(previous.dq))
+        # What moves faster than joints can does not explain a step; it may have been worked out from it.
+        speed = np.minimum(np.maximum(np.abs(dq), np.abs(previous.dq)), self._velocity)
         explained = passed * (speed + passed * self._acceleration)
         if np.any(np.abs(q - previous.q) > explained + JUMP_SLACK):
             return JUMPED

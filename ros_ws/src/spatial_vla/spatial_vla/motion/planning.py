@@ -143,9 +143,16 @@ class PlanBackend:
             raise PlanRefused("times of the plan do not increase")
 
     def _excess(self, plan: JointPlan) -> float:
-        """How many times as fast as it may be the tool is at the fastest way-point."""
-        rows = zip(plan.positions, plan.velocities, strict=True)
-        return max(self._limits.cartesian.excess(self._model.jacobian(q) @ dq) for q, dq in rows)
+        """How many times as fast as it may be the tool is, or a joint near its stop, at the worst way-point."""
+        rows, limits = list(zip(plan.positions, plan.velocities, strict=True)), self._limits
+        tool = max(limits.cartesian.excess(self._model.jacobian(q) @ dq) for q, dq in rows)
+        return max(tool, *(float(np.max(self._shares(q, dq))) for q, dq in rows))
+
+    def _shares(self, q: Array, dq: Array) -> Array:
+        """Velocities (n,) as shares of what is allowed at ``q``."""
+        lowest, highest = self._limits.velocity_at(q)
+        allowed = np.where(dq < 0.0, -lowest, highest)
+        return np.abs(dq) / np.maximum(allowed, AT_REST)
 
     def _check_plan(self, plan: JointPlan, measured: Array) -> None:
         self._check_form(plan)
@@ -177,8 +184,13 @@ class PlanBackend:
         if len(plan.times) < 2:
             return
         spans = np.diff(plan.times)[:, None]
+        highest = np.array([np.maximum(*np.abs(self._limits.velocity_at(q))) for q in plan.positions])
         for what, mean, limit in (
-            ("faster", np.diff(plan.positions, axis=0) / spans, self._limits.velocity),
+            (
+                "faster",
+                np.diff(plan.positions, axis=0) / spans,
+                np.maximum(highest[:-1], highest[1:]),
+            ),
             (
                 "harder accelerated",
                 np.diff(plan.velocities, axis=0) / spans,
@@ -195,7 +207,7 @@ class PlanBackend:
     def _check(self, q: Array, dq: Array, where: str) -> None:
         if not (np.isfinite(q).all() and np.isfinite(dq).all()):
             raise PlanRefused(f"{where} is not finite")
-        if np.any(np.abs(dq) > self._limits.velocity + 1e-6):
+        if np.any(self._shares(q, dq) > ROUNDING):
             raise PlanRefused(f"{where} is faster than the joints may move")
         if violation := self._objection(q):
             raise PlanRefused(f"{where}: {violation}")

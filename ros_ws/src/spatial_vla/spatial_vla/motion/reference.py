@@ -164,7 +164,9 @@ class ReferenceGenerator:
         """Opening wanted at a time, 1 open and 0 closed; None without a chunk."""
         if self._path is None or self._chunk is None:
             return None
-        return float(self._chunk.gripper[self._skipped + self._path.step_at(stamp_ns)])
+        step = self._skipped + self._path.step_at(stamp_ns)
+        # A path to rest has all the chunk's steps, whatever was skipped.
+        return float(self._chunk.gripper[min(step, self._chunk.steps - 1)])
 
 
 def resting_path(current: Setpoint, chunk: ActionChunk, now_ns: int) -> ChunkPath:

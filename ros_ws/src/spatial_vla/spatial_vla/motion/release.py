@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 #: A joint that is off its command by less than this [rad] is not pressed against anything; gravity alone does that.
 PRESSING = 0.02
+#: What is pressed against something is not farther off its command than this [rad]; more is a measurement to doubt.
+FARTHEST = 0.35
 #: When motion is forbidden, an arm that has not come to rest this long after its command has [s] is left alone.
 PATIENCE = 0.5
 #: Letting go ends after this long [s], wherever the command is by then.
@@ -60,7 +62,7 @@ class Release:
             if self._waited > PATIENCE:
                 self.end()
             elif reading is not None and reading.at_rest:
-                pressed = np.abs(reading.q - result.points[-1].positions) > PRESSING
-                self._target = reading.q.copy() if pressed.any() else None
+                off = float(np.max(np.abs(reading.q - result.points[-1].positions)))
+                self._target = reading.q.copy() if PRESSING < off < FARTHEST else None
                 self._over = self._target is None
         return self._target

@@ -83,7 +83,7 @@ class ServoBackend:
         self._anchored = False
         self._zeros = ZEROS
         self._paused = False
-        self._halted, self._halted_for = "", 0.0
+        self._halted, self._halted_for, self._following_for = "", 0.0, 0.0
         self._resting = Setpoint(model.forward(np.zeros(len(model.joints))), np.zeros(6))
 
     @property
@@ -114,7 +114,7 @@ class ServoBackend:
             return self._stopping(reading, obstacle)
         if self._paused:
             self._port.pause(False)
-            self._paused = False
+            self._paused, self._following_for = False, 0.0
         self._port.send(twist)
         self._zeros = 0
         return StreamResult((), reference, at_rest=False)
@@ -128,8 +128,9 @@ class ServoBackend:
         """Stop: there is no commanded position here. Servo starts from the measured state when it goes on."""
         return self.stop(elapsed)
 
-    def brake(self, q: Array, dq: Array) -> tuple[TrajectoryPoint, ...]:
-        """Nothing: Servo halts when twists cease."""
+    def brake(self, found: JointReading | None) -> tuple[TrajectoryPoint, ...]:
+        """Zero twists, and a pause. Silence would not do: once the clock was set back, the last twist stays fresh."""
+        self._send_rest()
         return ()
 
     def _reading(self) -> JointReading:
@@ -142,9 +143,12 @@ class ServoBackend:
         """Why Servo would not move; empty if it would."""
         code, age = self._port.status()
         if self._paused:
-            return ""  # a Servo that is paused says nothing of use
+            return ""  # a Servo that is paused says nothing
+        self._following_for += elapsed
         if age > STATUS_TIMEOUT:
-            return f"Servo has been silent for {age:.2f} s"
+            # Its last word may be from before the pause.
+            silent = self._following_for > STATUS_TIMEOUT
+            return f"Servo has been silent for {age:.2f} s" if silent else ""
         if code not in HALTED:
             self._halted_for = 0.0
             return ""
@@ -168,15 +172,18 @@ class ServoBackend:
         moving = JointMotion(reading.q + self._period * dq, dq, np.zeros_like(dq))
         return self._guard.violation(moving, self._planner.plan(moving))
 
-    def _stopping(self, reading: JointReading, reason: str) -> StreamResult:
+    def _send_rest(self) -> None:
+        """One of a few zero twists, then one pause, then nothing."""
         if self._zeros < ZEROS:
             self._port.send(np.zeros(6))
             self._zeros += 1
-            self._resting = Setpoint.at_rest(self._model.forward(reading.q))
         elif not self._paused:
             self._port.pause(True)
             self._paused = True
+
+    def _stopping(self, reading: JointReading, reason: str) -> StreamResult:
+        self._send_rest()
         at_rest = reading.at_rest and self._zeros >= ZEROS
-        if not reading.at_rest:
+        if not (self._paused and reading.at_rest):
             self._resting = Setpoint.at_rest(self._model.forward(reading.q))
         return StreamResult((), self._resting, at_rest, reason)

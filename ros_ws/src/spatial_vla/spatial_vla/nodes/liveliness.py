@@ -1,7 +1,7 @@
 """Knowing that another node's process has died.
 
-While it is active a node holds a publisher on ``alive/<its name>``, on which it says every second which process it is. A
-watcher on the same machine has the kernel tell it when that process ends: at once, however busy the machine is.
+While it is active a node holds a publisher on ``alive/<its name>``, on which it says every second which process it is.
+A watcher on the same machine has the kernel tell it when that process ends: at once, however busy the machine is.
 
 For processes on other machines, and for those that are frozen instead of dead, there is the publisher's lease, which
 the middleware's own threads renew. It runs in real time and may be renewed late on a busy machine; so a lost lease only

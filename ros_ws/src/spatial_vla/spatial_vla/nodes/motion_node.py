@@ -11,7 +11,7 @@ from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ..motion import ControllerStatus, MotionState, Verdict
+from ..motion import ControllerStatus, JointCommand, MotionState, Verdict
 from ..motion.rehearsal import Rehearsal
 from ..motion.tally import MotionTally
 from ..realtime import come_first
@@ -47,7 +47,7 @@ class MotionNode(SpatialNode):
         self._backends = NodeBackends(self, self._controller)
         self._joints = self._controller.limits.joints.names
         self._reader = JointStateReader(self._joints)
-        self._wants_arming = self.value("arm_on_start")
+        self._wants_arming = False
         self._said: tuple[MotionState, str] | None = None
         self._refusal = ""
         self._wants_motion = False
@@ -72,22 +72,32 @@ class MotionNode(SpatialNode):
             self.own(lambda service=service: self.destroy_service(service))
         self.when_time_jumps_back(self._tick)
         self._watch_nodes()
-        self._operator = OperatorInputs(self, self._controller, self._written_topic)
+        self._operator = OperatorInputs(self, self._controller, self._written_topics())
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
         first = come_first(self.value("realtime_priority"), self.get_logger().info)
         self.diagnostics.readings["realtime"] = float(first)
 
-    def _written_topic(self) -> str:
-        """What the arm listens to."""
-        return self._backends.topic or self._arm.topic_name
+    def _written_topics(self) -> dict[str, tuple[str, ...]]:
+        """What arm and hand listen to, and who but this node may publish there."""
+        watchdog = (self.value("watchdog"),)
+        topics = {self._arm.topic_name: watchdog, self._hand.topic_name: ()}
+        if self._backends.topic is not None:  # Servo passes on what it is told
+            servo = self.value("servo_node").rpartition("/")[2]
+            topics = {**topics, self._arm.topic_name: (*watchdog, servo), self._backends.topic: ()}
+        return topics
 
     def start(self) -> None:
         """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
+        self._wants_arming = self.value("arm_on_start")
         self._timer = self.create_timer(self._controller.period, self._tick)
 
     def stop(self) -> None:
-        """Disarm. The last command brings the arm to rest."""
-        self._controller.disarm()
+        """Disarm, with a last command that brings the arm to rest."""
+        self._wants_arming = False
+        now_ns = self.now_ns()
+        self._send(self._controller.halt(now_ns))
+        status = self._controller.status()
+        self._status.publish(motion_status(status, self.value("base_frame"), now_ns))
         if self._backends.moves is not None:
             self._backends.moves.stop()
         self.destroy_timer(self._timer)
@@ -104,6 +114,7 @@ class MotionNode(SpatialNode):
     def _on_liveliness(self, name: str, alive: bool) -> None:
         if alive:
             self._controller.resume(self._causes[name])
+            self._controller.expect_new_sender()
             self.get_logger().info(f"{name} is alive")
             return
         self._causes[name] = f"{name} died"
@@ -130,21 +141,24 @@ class MotionNode(SpatialNode):
     def _tick(self) -> None:
         now_ns, began = self.now_ns(), time.perf_counter()
         self._operator.update()
-        command = self._controller.step(now_ns)
-        if self._imagined is not None:
-            self._imagined.follow(command)
-        if command is not None:
-            if command.points and command.fresh:  # a back-end may send by itself, or have sent before
-                self._arm.publish(arm_trajectory(self._joints, command.points))
-            if command.gripper is not None:
-                joint, period = self.value("finger_joint"), self._controller.period
-                self._hand.publish(finger_trajectory(joint, command.gripper, period))
+        self._send(self._controller.step(now_ns))
         status = self._controller.status()
         self._tally.note(status)
         self._report(status, now_ns)
         self.diagnostics.measure("tick_ms", 1e3 * (time.perf_counter() - began))
         if self._wants_arming and status.state is MotionState.DISARMED:
             self._try_to_arm(now_ns)
+
+    def _send(self, command: JointCommand | None) -> None:
+        if self._imagined is not None:
+            self._imagined.follow(command)
+        if command is None:
+            return
+        if command.points and command.fresh:  # a back-end may send by itself, or have sent before
+            self._arm.publish(arm_trajectory(self._joints, command.points))
+        if command.gripper is not None:
+            joint, period = self.value("finger_joint"), self._controller.period
+            self._hand.publish(finger_trajectory(joint, command.gripper, period))
 
     def _report(self, status: ControllerStatus, now_ns: int) -> None:
         """Publish the status at 20 Hz and when it changes."""
@@ -188,7 +202,7 @@ class MotionNode(SpatialNode):
         if reading is None:
             return Verdict(False, "no joint state received yet on 'joint_states'")
         if others := self._operator.other_writers():
-            return Verdict(False, f"{others} also publish on {self._written_topic()}; stop them first")
+            return Verdict(False, f"{others}; stop them first")
         if self._backends.moves is not None and self._backends.moves.under_way:
             return Verdict(False, "a planned move is under way")
         return self._controller.arm(reading.q, now_ns)

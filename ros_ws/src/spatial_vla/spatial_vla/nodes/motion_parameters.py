@@ -50,6 +50,7 @@ PARAMETERS = (
     P("move_group_wait", 20.0, "A move_group may take this long to start [s].", 0.0, 300.0),
     P("home", [0.0, -0.6, 0.0, -2.4, 0.0, 1.8, 0.785], "Where ~/go_home leads (with backend plan) [rad]."),
     P("servo_node", "/servo_node", "Name of MoveIt's Servo node."),
+    P("watchdog", "watchdog_node", "Name of the node that may command the arm, too, to stop it."),
     P("rate", 100.0, "Commands per second.", 50.0, 200.0),
     P("realtime_priority", 20, "Real-time priority to ask the system for, 1 to 99; 0: none.", 0, 99),
     P("arm_on_start", False, "Arm by itself, also after a reset. For simulation only."),
@@ -122,15 +123,23 @@ def obstacles_from(value: Callable[[str], Any]) -> tuple[Obstacle, ...]:
     return (*([Obstacle.table(height)] if height > -1.0 else []), *boxes)
 
 
-def limits_from(value: Callable[[str], Any], urdf: str) -> MotionLimits:
-    """Limits from parameters, read by ``value(name)``, and URDF text."""
+def joint_limits_from(value: Callable[[str], Any], **parts: Any) -> MotionLimits:
+    """Limits of the joints from parameters, read by ``value(name)``; ``parts``: the others, if not the defaults."""
     file = value("joint_limits_file")
     table = yaml.safe_load(Path(file).expanduser().read_text()) if file else robot(value("robot")).limits()
     return MotionLimits.from_urdf(
-        urdf,
+        value("robot_description") or robot(value("robot")).urdf(),
         table["joint_limits"],
         list(value("joints")),
         velocity_by_position=table.get("velocity_by_position"),
+        **parts,
+    )
+
+
+def limits_from(value: Callable[[str], Any]) -> MotionLimits:
+    """Limits from parameters, read by ``value(name)``."""
+    return joint_limits_from(
+        value,
         scaling=Scaling(
             velocity=value("velocity_scaling"),
             acceleration=value("acceleration_scaling"),
@@ -169,7 +178,6 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         ValueError: a value makes no sense, or the URDF lacks a joint or frame.
         OSError: the limits file cannot be read.
     """
-    urdf = value("robot_description") or robot(value("robot")).urdf()
     over_limit = value("over_limit")
     if over_limit not in ("clamp", "reject"):
         raise ValueError(f"parameter 'over_limit' is {over_limit!r}; it must be 'clamp' or 'reject'")
@@ -188,4 +196,4 @@ def controller_from(value: Callable[[str], Any]) -> MotionController:
         teleports=value("teleports"),
         real_time_chunking=value("real_time_chunking"),
     )
-    return MotionController(model_from(value), limits_from(value, urdf), 1.0 / value("rate"), settings)
+    return MotionController(model_from(value), limits_from(value), 1.0 / value("rate"), settings)

@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 
 #: Planning and moving may take this long [s].
 PATIENCE = 60.0
+#: For a stop to reach the controllers, before a process that does not answer is ended [s].
+LAST_WORD = 0.5
 
 
 class MoveItSession:
@@ -141,7 +143,13 @@ class MoveItProcess:
     def _answer(self) -> Any:
         try:
             if not self._requests.poll(PATIENCE):
-                raise BackendUnavailable(f"the planner's process did not answer within {PATIENCE:.0f} s")
+                # Whatever it does, the arm stops; and its answer must not be taken for that of another request.
+                self.stop()
+                self._process.join(LAST_WORD)
+                self._process.kill()
+                raise BackendUnavailable(
+                    f"the planner's process did not answer within {PATIENCE:.0f} s and was ended; start anew"
+                )
             good, answer = self._requests.recv()
         except (EOFError, OSError) as error:
             raise BackendUnavailable(

@@ -1,9 +1,9 @@
-"""What stops the arm from outside: a deadman switch, a stop button, and somebody else who commands the same arm."""
+"""What stops the arm from outside: a deadman switch, a stop button, and somebody else who commands arm or hand."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 
 from std_msgs.msg import Bool
 
@@ -15,18 +15,24 @@ from .spatial_node import SpatialNode
 STOPPED = "stop button is pressed"
 #: The graph is looked at this often for other writers [s].
 WRITERS_PERIOD = 0.5
+#: What a node is called until its name has been discovered; who is no ROS node keeps it.
+UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
 
 class OperatorInputs:
-    """Turns ``~/deadman`` and ``~/stop`` into holds, and watches who else writes to the arm."""
+    """Turns ``~/deadman`` and ``~/stop`` into holds, and watches who else writes to arm and hand."""
 
-    def __init__(self, node: SpatialNode, controller: MotionController, topic: Callable[[], str]) -> None:
-        """``topic``: what the arm listens to, of which the node must be the only writer."""
-        self._node, self._controller, self._topic = node, controller, topic
+    def __init__(
+        self, node: SpatialNode, controller: MotionController, topics: Mapping[str, Collection[str]]
+    ) -> None:
+        """``topics``: what arm and hand listen to, and the names of other nodes that may publish there."""
+        self._node, self._controller, self._topics = node, controller, topics
         self._deadman = Deadman(node.value("deadman_timeout")) if node.value("require_deadman") else None
-        self._intruders = ""
+        self._intruders, self._unknown = "", False
         node.listen(Bool, "~/deadman", self._on_deadman, qos.STREAM)
+        # Latched or not: a button that is not would otherwise never be heard.
         node.listen(Bool, "~/stop", self._on_stop, qos.LATCHED)
+        node.listen(Bool, "~/stop", self._on_stop, qos.COMMAND)
         node.every(WRITERS_PERIOD, self._look_for_writers)
         if self._deadman is not None:
             controller.hold(RELEASED)
@@ -40,11 +46,17 @@ class OperatorInputs:
         elif self._controller.hold(RELEASED):
             self._node.counters["deadman_released"] += 1
 
-    def other_writers(self) -> list[str]:
-        """Names of other nodes that publish to the arm."""
-        own = (self._node.get_name(), self._node.get_namespace())
-        found = self._node.get_publishers_info_by_topic(self._topic())
-        return sorted({i.node_name for i in found if (i.node_name, i.node_namespace) != own})
+    def other_writers(self) -> str:
+        """Who else publishes to arm or hand, and where; empty if nobody does. A node of the same name counts, too."""
+        own, said = (self._node.get_name(), self._node.get_namespace()), []
+        for topic, allowed in self._topics.items():
+            found = [(i.node_name, i.node_namespace) for i in self._node.get_publishers_info_by_topic(topic)]
+            others = {name for name, space in found if (name, space) != own and name not in allowed}
+            if found.count(own) > 1:
+                others.add(f"another {own[0]}")
+            if others:
+                said.append(f"{sorted(others)} also publish on {topic}")
+        return "; ".join(said)
 
     def _on_deadman(self, message: Bool) -> None:
         if self._deadman is not None:
@@ -58,7 +70,10 @@ class OperatorInputs:
 
     def _look_for_writers(self) -> None:
         others = self.other_writers()
-        said = f"{others} also publish on {self._topic()}; stop them" if others else ""
+        known, self._unknown = UNKNOWN not in others or self._unknown, UNKNOWN in others
+        if not known:
+            return  # by the next look its name is
+        said = f"{others}; stop them" if others else ""
         if said != self._intruders:
             self._controller.resume(self._intruders)
             self._intruders = said

@@ -55,7 +55,10 @@ class PlannedMoves:
             service = node.create_service(kind, name, waits, callback_group=during)
             node.own(lambda service=service: node.destroy_service(service))
         node.own(self.stop)
-        node.every(LOOK, self._look)
+        timer = node.create_timer(
+            LOOK, self._look
+        )  # also while the node is not active: a move may be under way
+        node.own(lambda: node.destroy_timer(timer))
 
     @property
     def under_way(self) -> bool:
@@ -63,8 +66,9 @@ class PlannedMoves:
         return self._thread is not None
 
     def stop(self) -> None:
-        """Bring the arm to rest."""
+        """Bring the arm to rest; a move that is still being planned does not set out."""
         if self.under_way:
+            self._forbidden = self._forbidden or "node is not active"
             self._backend.stop()
 
     def _obstacle(self) -> str:

@@ -18,6 +18,8 @@ from ..motion import BackendUnavailable, MotionLimits
 
 TWIST = 1  # ServoCommandType.Request.TWIST
 WAIT_SECONDS = 1.0
+#: Servo goes on with a twist for so long; no longer than this [s] after the last one may it move.
+COMMAND_TIMEOUT, LONGEST_TIMEOUT = "moveit_servo.incoming_command_timeout", 0.2
 #: Servo parameter -> the value without which the twists that we send mean something else.
 REQUIRED = {"moveit_servo.command_in_type": "speed_units"}
 SCALES = ("moveit_servo.scale.linear", "moveit_servo.scale.rotational")
@@ -68,7 +70,7 @@ class ServoNodePort:
             helper.destroy_node()
 
     def _check_parameters(self, helper: Node, limits: MotionLimits) -> None:
-        request = GetParameters.Request(names=[*REQUIRED, *SCALES])
+        request = GetParameters.Request(names=[*REQUIRED, *SCALES, COMMAND_TIMEOUT])
         values = self._call(helper, GetParameters, "get_parameters", request).values
         for (name, wanted), value in zip(REQUIRED.items(), values, strict=False):
             if value.string_value != wanted:
@@ -76,7 +78,13 @@ class ServoNodePort:
                     f"{self._servo}: {name} is {value.string_value!r}; it must be {wanted!r}"
                 )
         allowed = (limits.cartesian.speed, limits.cartesian.angular_speed)
-        for name, value, limit in zip(SCALES, values[len(REQUIRED) :], allowed, strict=True):
+        timeout = values[-1].double_value
+        if not 0.0 < timeout <= LONGEST_TIMEOUT:
+            raise BackendUnavailable(
+                f"{self._servo}: {COMMAND_TIMEOUT} is {timeout}; it must be positive and at most {LONGEST_TIMEOUT} s, "
+                "or the arm goes on for as long when nobody commands it"
+            )
+        for name, value, limit in zip(SCALES, values[len(REQUIRED) : -1], allowed, strict=True):
             if not 0.0 < value.double_value <= 1.5 * limit:
                 raise BackendUnavailable(
                     f"{self._servo}: {name} is {value.double_value}; it must be positive and at most 1.5 times our "

@@ -1,0 +1,56 @@
+"""Stops an arm that still moves although the motion stage has fallen silent.
+
+Most commands end at rest within a fraction of a second, whoever sent them. A chunk's whole trajectory does not: if what
+watches over it dies, hangs or is starved of processor time, somebody else has to stop it. Time is that of the joint
+states' stamps, the arm's own: no clock that could stand still or be set is asked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .command import GuardedMotion, TrajectoryPoint
+from .limits import MotionLimits
+from .measurement import JointReading
+from .stop_ramp import JointMotion, StopPlanner
+
+#: The motion stage says how it is every 50 ms; without a word for this long [s] it is silent.
+SILENCE = 0.3
+#: Silent for this long [s], the arm should have come to rest by itself.
+GRACE = 0.25
+#: One that does not obey is told again after this long [s], until so long after the last word.
+AGAIN, ATTENTION = 0.5, 5.0
+#: Faster than this [rad/s] it moves.
+MOVING = 0.05
+
+
+class Watchdog:
+    """Hears the motion stage's status and the arm's joint states; :meth:`on_joint_state` says what to send."""
+
+    def __init__(self, limits: MotionLimits, period: float = 0.01) -> None:
+        """Raises :class:`~.limits.IncompleteLimits`: without acceleration and jerk there is no stop ramp."""
+        limits.require_complete()
+        self._planner, self._period = StopPlanner(limits), period
+        self._moves = self._heard = False
+        self._word_ns = 0  # joint state at which the motion stage was heard last
+        self._braked_ns: int | None = None
+
+    def on_status(self, at_rest: bool) -> None:
+        """The motion stage lives, and says whether the arm is at rest."""
+        self._moves, self._heard, self._braked_ns = not at_rest, True, None
+
+    def on_joint_state(self, reading: JointReading) -> tuple[TrajectoryPoint, ...]:
+        """The arm's stop ramp if it has to be stopped now, else nothing."""
+        now_ns = reading.stamp_ns
+        if self._heard or now_ns < self._word_ns:  # or its clock was set back
+            self._heard, self._word_ns = False, now_ns
+        if not self._moves or not np.any(np.abs(reading.dq) > MOVING):
+            return ()
+        overdue = (now_ns - self._word_ns) * 1e-9 - SILENCE
+        told = self._braked_ns is not None and (now_ns - self._braked_ns) * 1e-9 < AGAIN
+        if told or not GRACE <= overdue <= ATTENTION:
+            return ()
+        self._braked_ns = now_ns
+        still = np.zeros_like(reading.dq)
+        start = JointMotion(reading.q, reading.dq, still)
+        return GuardedMotion(start, still, 0.0, self._planner.plan(start)).points(self._period)
