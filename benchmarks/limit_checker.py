@@ -27,6 +27,8 @@ ANEW = 0.3
 SHIFTS = (0.0, -0.01, 0.01)
 #: But one of another period does not take over at the same moment, as if the one before had never been.
 BETWEEN = 0.005
+#: After so long [s] without a command one may have got lost on its way to the checker.
+MISSED = 0.015
 #: What a command may be off where the one before had the arm by then [rad].
 STEP = 0.01
 #: Speed of the tool by the shipped parameters [m/s, rad/s], and how much more there may be for a moment.
@@ -94,7 +96,7 @@ class LimitChecker:
         self.samples = 0
         self._last: tuple[float, Array, Array, Array] | None = None
         self._path: Path | None = None  # what the arm follows
-        self._heard_at = 0.0
+        self._heard_at, self.unheard = 0.0, 0
 
     def command(self, now: float, times: Sequence[float], positions: Array, velocities: Array) -> None:
         """A trajectory heard at ``now`` [s]: times (t,) from start, positions and velocities (t, 7)."""
@@ -128,6 +130,11 @@ class LimitChecker:
         earliest = path.times[0] + (BETWEEN if path.driven and now - self._heard_at > BETWEEN else 0.0)
         candidates = [path.followed_by(max(now + shift, earliest), t, q, v) for shift in SHIFTS]
         shares = [float((np.abs(c.accelerations()[:2]) / self._acceleration).max()) for c in candidates]
+        if min(shares) > 1.0 and now - self._heard_at > MISSED:
+            # Either none was sent in between, or it was not heard here: then nothing is known of the way.
+            self.unheard += 1
+            self._path = Path(now + t, q, v, driven=False)
+            return
         self._path = candidates[int(np.argmin(shares))]
         self._driven(path, self._path.times[0])
 

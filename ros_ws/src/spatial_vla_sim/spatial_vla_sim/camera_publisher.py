@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
@@ -14,6 +16,8 @@ from tf2_msgs.msg import TFMessage
 
 from .ray_camera import Frame
 
+#: Between image and depth [s]: both at once are more than a socket's default buffer holds. The encoder takes longer.
+APART = 0.003
 #: link_from_optical: a camera link looks along x with z up, its optical frame along z with y down (REP-103).
 LINK_FROM_OPTICAL = SE3(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3))
 
@@ -58,8 +62,9 @@ class CameraPublisher:
             self._info.publish(info_from_camera(camera, header(stamp_ns, self._frame)))
 
     def publish(self, frame: Frame, stamp_ns: int) -> None:
-        """Send one view, taken at ``stamp_ns``; the small message first, so that a pairing reader has it."""
+        """Send one view, taken at ``stamp_ns``: first what is small or waited for. Takes a few milliseconds."""
         head = header(stamp_ns, self._frame)
         self._info.publish(info_from_camera(frame.camera, head))
-        self._depth.publish(image_from_array(frame.depth, head))
         self._image.publish(image_from_array(frame.rgb, head))
+        time.sleep(APART)
+        self._depth.publish(image_from_array(frame.depth, head))
