@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spatial_vla.description import ARM_JOINTS, panda_urdf
 from spatial_vla.geometry import SE3
-from spatial_vla.motion import IncompleteLimits, MotionLimits
+from spatial_vla.motion import Box, IncompleteLimits, MotionLimits
 from spatial_vla.motion.embedded import EmbeddedBackend
 from spatial_vla.motion.history import Setpoint
 from spatial_vla.motion.jtc_ik import JtcIkBackend
@@ -179,6 +179,21 @@ def test_1_anchoring_outside_the_limits_is_refused(make, joint, value, named):
     q[joint] = value
     with pytest.raises(ValueError, match=named):
         bench.backend.anchor(q)
+
+
+@pytest.mark.parametrize(("beyond", "accepted"), [(5e-4, True), (2e-3, False)])
+def test_1_an_arm_at_the_border_of_its_range_starts_though_it_is_measured_beyond(make, beyond, accepted):
+    limits = panda_limits(
+        workspace=Box((-2, -2, -2), (2, 2, 2)), body_box=Box((-2, -2, -2), (2, 2, 2)), self_clearance=-1.0
+    )
+    bench, q = make(limits), HOME.copy()
+    q[6] = limits.upper[6] + beyond
+    if not accepted:
+        with pytest.raises(ValueError, match="panda_joint7 position limit"):
+            bench.backend.anchor(q)
+        return
+    bench.backend.anchor(q)
+    assert bench.stop().at_rest
 
 
 def test_2_unknown_limits_are_refused(make):

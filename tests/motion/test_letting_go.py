@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spatial_vla.motion import MotionController, MotionState
+from spatial_vla.motion.measurement import JointReading
 from spatial_vla.motion.panda import panda_limits
 from spatial_vla.motion.release import PRESSING, Release
 
@@ -159,3 +160,15 @@ def test_without_letting_go_it_presses_on(walled, monkeypatch):
     run_into_the_wall(walled, lambda: walled.state is MotionState.FAULT)
     walled.tick(150)
     assert walled.pressing() > PRESSING
+
+
+@pytest.mark.parametrize(("off", "goes"), [(0.2, True), (0.5, False)])
+def test_a_reading_that_is_too_far_off_to_be_pressure_is_not_followed(rig, off, goes):
+    """A sensor that drifts away is no arm that was stopped by something."""
+    rig.controller.disarm()
+    rig.tick(5)
+    claimed = rig.measured()[0] + off * np.eye(7)[0]
+    release = Release()
+    result = rig.controller._result
+    reading = JointReading(rig.now_ns, claimed, np.zeros(7))
+    assert (release.target(result, reading, 0.01, forbidden=True) is not None) == goes

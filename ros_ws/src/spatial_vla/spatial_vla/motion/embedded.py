@@ -73,7 +73,7 @@ class EmbeddedBackend:
         Raises:
             ValueError: if ``q`` is outside the joint limits or the workspace.
         """
-        q = np.asarray(q, dtype=np.float64)
+        q = self._limits.commandable(np.asarray(q, dtype=np.float64))
         start = JointMotion.at_rest(q)
         ramp = self._planner.plan(start)
         violation = self._guard.violation(start, ramp)

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 #: One period at 100 Hz [s]: a change of acceleration takes at least this long.
 SHORTEST_PHASE = 0.01
+#: An arm that stands at the border of its range may be measured this far [rad] beyond it.
+READING_ERROR = 1e-3
 
 
 class IncompleteLimits(ValueError):
@@ -238,6 +240,11 @@ class MotionLimits:
     def upper(self) -> Array:
         """Highest commanded position [rad]."""
         return self.joints.upper - self.scaling.position_margin
+
+    def commandable(self, q: Array) -> Array:
+        """Measured positions ``q`` (n,) [rad]; on the border if they are beyond it by a reading's error at most."""
+        inside = np.clip(q, self.lower, self.upper)
+        return inside if np.all(np.abs(inside - q) <= READING_ERROR) else q
 
     @property
     def velocity(self) -> Array:

@@ -93,7 +93,7 @@ class ServoBackend:
 
     def anchor(self, q: Array) -> None:
         """Start at rest from ``q`` (n,) [rad]. Raises ValueError if it is outside the limits."""
-        start = JointMotion.at_rest(np.asarray(q, dtype=np.float64))
+        start = JointMotion.at_rest(self._limits.commandable(np.asarray(q, dtype=np.float64)))
         violation = self._guard.violation(start, self._planner.plan(start))
         if violation:
             raise ValueError(
@@ -169,7 +169,7 @@ class ServoBackend:
         jacobian = self._model.jacobian(reading.q)
         damped = jacobian @ jacobian.T + DAMPING**2 * np.eye(6)
         dq = jacobian.T @ np.linalg.solve(damped, twist)
-        moving = JointMotion(reading.q + self._period * dq, dq, np.zeros_like(dq))
+        moving = JointMotion(self._limits.commandable(reading.q) + self._period * dq, dq, np.zeros_like(dq))
         return self._guard.violation(moving, self._planner.plan(moving))
 
     def _send_rest(self) -> None:
