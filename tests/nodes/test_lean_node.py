@@ -6,7 +6,7 @@ from spatial_vla.nodes.lean_node import type_name
 from spatial_vla.nodes.qos import SENSOR_IN, STREAM
 from spatial_vla.realtime import request_realtime, threads
 from spatial_vla_interfaces.msg import ActionChunk
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 
 def test_a_publisher_of_another_quality_of_service_is_named(graph):
@@ -19,7 +19,9 @@ def test_a_publisher_of_another_quality_of_service_is_named(graph):
 def test_a_publisher_of_another_type_is_named_and_a_good_one_is_not(graph):
     graph.start("motion_node", "watched_nodes:=['']")
     good = graph.node.create_publisher(ActionChunk, "action_chunk", STREAM)
-    graph.until(lambda: good.get_subscription_count() == 1)
+    # One of the node's subscriptions to the button fits.
+    button = graph.node.create_publisher(Bool, "motion_node/stop", SENSOR_IN)
+    graph.until(lambda: good.get_subscription_count() == 1 and button.get_subscription_count() == 1)
     graph.spin(4.5)  # two looks
     assert graph.counter("motion_node", "mismatched_publishers") == 0
     graph.node.create_publisher(String, "/joint_states", SENSOR_IN)

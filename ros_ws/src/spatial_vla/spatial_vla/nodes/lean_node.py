@@ -44,23 +44,27 @@ class LeanNode(Node):
         return super().create_subscription(*args, **kwargs)
 
     def _look_for_mismatches(self) -> None:
+        by_topic: dict[str, list[dict[str, str]]] = {}
         for subscription in self.subscriptions:
-            for reason in self._mismatches_of(subscription):
-                if reason not in self._mismatches:
+            by_topic.setdefault(subscription.topic_name, []).append(self._mismatches_of(subscription))
+        for first, *others in by_topic.values():
+            for who, reason in first.items():
+                # Where there are several subscriptions one that fits is enough.
+                if reason not in self._mismatches and all(who in other for other in others):
                     self._mismatches.add(reason)
                     self.on_mismatch(reason)
 
-    def _mismatches_of(self, subscription: Subscription) -> list[str]:
-        """A sentence for every publisher that the subscription cannot hear."""
-        wanted, found = type_name(subscription.msg_type), []
+    def _mismatches_of(self, subscription: Subscription) -> dict[str, str]:
+        """A sentence for every publisher that the subscription cannot hear, by its name."""
+        wanted, found = type_name(subscription.msg_type), {}
         for publisher in self.get_publishers_info_by_topic(subscription.topic_name):
             who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} on {subscription.topic_name}"
             if publisher.topic_type != wanted:
-                found.append(f"{who} publishes {publisher.topic_type}, not {wanted}: none of it is heard")
+                found[who] = f"{who} publishes {publisher.topic_type}, not {wanted}: none of it is heard"
                 continue
             fits, why = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
             if fits == QoSCompatibility.ERROR:
-                found.append(f"{who} offers another quality of service than is asked for: {why.rstrip('; ')}")
+                found[who] = f"{who} offers another quality of service than is asked for: {why.rstrip('; ')}"
         return found
 
 

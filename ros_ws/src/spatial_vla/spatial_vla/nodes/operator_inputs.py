@@ -30,9 +30,9 @@ class OperatorInputs:
         self._deadman = Deadman(node.value("deadman_timeout")) if node.value("require_deadman") else None
         self._intruders, self._unknown = "", False
         node.listen(Bool, "~/deadman", self._on_deadman, qos.STREAM)
-        # Latched or not: a button that is not would otherwise never be heard.
-        node.listen(Bool, "~/stop", self._on_stop, qos.LATCHED)
-        node.listen(Bool, "~/stop", self._on_stop, qos.COMMAND)
+        # Whatever its publisher offers: a button with another quality of service would otherwise never be heard.
+        for profile in (qos.LATCHED, qos.COMMAND, qos.SENSOR_IN):
+            node.listen(Bool, "~/stop", self._on_stop, profile)
         node.every(WRITERS_PERIOD, self._look_for_writers)
         if self._deadman is not None:
             controller.hold(RELEASED)
