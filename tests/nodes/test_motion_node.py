@@ -348,7 +348,9 @@ def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_a
     arm.reaches(MotionStatus.HOLDING, "stop button")
     graph.publish("motion_node/stop", Bool(data=False), qos.LATCHED)
     arm.until(held, "motion to be allowed after the button")
-    plain = graph.node.create_publisher(Bool, "motion_node/stop", qos.SENSOR_IN)  # neither latched nor reliable
+    plain = graph.node.create_publisher(
+        Bool, "motion_node/stop", qos.SENSOR_IN
+    )  # neither latched nor reliable
     graph.until(lambda: plain.get_subscription_count() > 0, "a listener")
     plain.publish(Bool(data=True))
     arm.reaches(MotionStatus.HOLDING, "stop button")

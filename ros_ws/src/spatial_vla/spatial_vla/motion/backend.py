@@ -15,6 +15,10 @@ from .measurement import JointReading
 Array = NDArray[np.float64]
 
 
+#: Slower than this [rad/s] nobody would notice.
+CREEP = 2e-3
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a back-end can do."""
@@ -41,6 +45,11 @@ class StreamResult:
     at_rest: bool
     limited_by: str = ""
     fresh: bool = True
+
+    @property
+    def creeps(self) -> bool:
+        """True if no joint moves faster than anybody would notice."""
+        return bool(np.all(np.abs(self.points[0].velocities) < CREEP)) if self.points else self.at_rest
 
 
 class BackendUnavailable(RuntimeError):

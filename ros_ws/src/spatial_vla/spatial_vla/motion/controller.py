@@ -21,6 +21,7 @@ from .limits import MotionLimits
 from .measurement import JUMPED, ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
 from .release import Release
+from .restart import Restart
 from .robot_model import RobotModel
 from .safety import SafetyFilter
 from .settings import MotionSettings
@@ -34,15 +35,11 @@ STALE = "joint states are stale"
 TRACKING = "arm does not follow the reference"
 #: The first command differs from the measurement by less than this [rad].
 START_TOLERANCE = 0.01
-#: Slower than this [rad/s] counts as at rest; a motion without a chunk is then ended on its stop ramp.
-CREEP = 2e-3
 #: A set-point slower than this [m/s, rad/s] stands still; the tool has arrived when it is this near [m, rad].
 STILL = 1e-3
 ARRIVED = (1e-3, 5e-3)
 #: What the limits held back of the way to where the last chunk ends is followed for this long [ns]; then the arm stops.
 OVERTIME_NS = 150_000_000
-#: After a jump the measurement must be steady for this long before the arm starts from it.
-SETTLING_NS = 50_000_000
 
 
 class MotionController:
@@ -72,8 +69,7 @@ class MotionController:
         s = self.settings
         self._tracking = TrackingWatch(s.hold_error, s.fault_after, s.freezes_allowed)
         self._release = Release()
-        self._anew_ns: int | None = None
-        self._anew_reason, self._readings_before = "", 0
+        self._restart = Restart(self._measurement, s.joint_state_timeout)
         self._tracking_error = self._latency_ms = float("nan")
         self._unused_chunk_ns: int | None = None
 
@@ -215,8 +211,8 @@ class MotionController:
             self._start_anew(now_ns, f"control loop was {passed:.3f} s late")
         if self._result is None or passed_ns == 0:
             return None
-        if self._anew_ns is not None:
-            return self._starting_anew(now_ns, self._anew_ns)
+        if self._restart.under_way:
+            return self._starting_anew(now_ns)
         if self._supervisor.armed:
             self._watch(now_ns)
         following = self._supervisor.may_follow
@@ -233,7 +229,7 @@ class MotionController:
         """Move with the reference, or stay at rest when there is none."""
         target_ns = now_ns + self._period_ns
         overtime = target_ns - self._reference.end_ns
-        if overtime > OVERTIME_NS or (overtime >= 0 and self._nearly_at_rest()):
+        if overtime > OVERTIME_NS or (overtime >= 0 and self._result is not None and self._result.creeps):
             self._come_to_rest(now_ns, passed)
             return
         try:
@@ -287,12 +283,6 @@ class MotionController:
             self._release.end()
         return going
 
-    def _nearly_at_rest(self) -> bool:
-        """True if no joint moves faster than anybody would notice."""
-        if self._result is None or not self._result.points:
-            return self._result is not None and self._result.at_rest
-        return bool(np.all(np.abs(self._result.points[0].velocities) < CREEP))
-
     def _silent(self) -> bool:
         """True if there is nothing to send: disarmed or faulted, and at rest."""
         allowed = self._supervisor.armed and self._supervisor.state(False) is not MotionState.FAULT
@@ -307,7 +297,7 @@ class MotionController:
     def _watch(self, now_ns: int) -> None:
         """Hold while a condition of motion is not met, and let go when it is again."""
         fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
-        self._hold_while(STALE, not fresh)
+        self._supervisor.hold_while(STALE, not fresh)
         latest = self._measurement.latest
         if latest is not None and fresh:
             commanded = self._reference.commanded(latest.stamp_ns).pose
@@ -323,12 +313,6 @@ class MotionController:
             self._release.begin_anew()
         elif verdict is Tracking.FOLLOWS:
             self._supervisor.resume(TRACKING)
-
-    def _hold_while(self, cause: str, condition: bool) -> None:
-        if condition:
-            self._supervisor.hold(cause)
-        else:
-            self._supervisor.resume(cause)
 
     # ---- starting -----------------------------------------------------------------------------------------------
 
@@ -347,10 +331,10 @@ class MotionController:
         self._gate.forget()
         self._gripper.reset()
         self._last_ns = now_ns - self._period_ns  # a step at this very time sends the first command
-        self._anew_ns = None
+        self._restart.end()
         self._tracking.forget()
         self._release.begin_anew()
-        for cause in (self._anew_reason, TRACKING):
+        for cause in (self._restart.reason, TRACKING):
             self._supervisor.resume(cause)
 
     def _anchored_backend(self) -> MotionBackend:
@@ -364,41 +348,33 @@ class MotionController:
             self._supervisor.fault(f"{reason}, as no arm can: the command does not follow them")
             self._release.end()
         elif self._supervisor.armed or (self._result is not None and not self._result.at_rest):
-            self._supervisor.resume(self._anew_reason)
-            self._anew_ns, self._anew_reason = now_ns, f"{reason}; starting again at rest"
-            self._readings_before = self._measurement.taken
-            self._supervisor.hold(self._anew_reason)
+            self._supervisor.resume(self._restart.reason)
+            self._restart.begin(now_ns, reason)
+            self._supervisor.hold(self._restart.reason)
         else:
             self._result = None
 
-    def _starting_anew(self, now_ns: int, since_ns: int) -> JointCommand | None:
+    def _starting_anew(self, now_ns: int) -> JointCommand | None:
         """After :meth:`_start_anew`: stops what outlasts a tick, and anchors when a steady measurement has come."""
-        # How old it is cannot be told by clocks that have just been set, but it came after that.
-        heard = self._measurement.taken > self._readings_before
-        latest = self._measurement.latest if heard else None
-        points = self._anchored_backend().brake(latest)
+        points = self._anchored_backend().brake(self._restart.found)
         if points:
             return JointCommand(now_ns, points)
-        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
-        if now_ns - since_ns >= SETTLING_NS and fresh and latest is not None and latest.at_rest:
-            self._end_of_anew(latest.q, now_ns)
+        if (steady := self._restart.steady(now_ns)) is not None:
+            try:
+                self._anchor(steady.q, now_ns)
+                self._supervisor.settled()
+            except ValueError as error:
+                self._restart.end()
+                self._result = None
+                if self._supervisor.armed:
+                    self._supervisor.fault(str(error))
+                self._supervisor.resume(self._restart.reason)
         return None
-
-    def _end_of_anew(self, q: Array, now_ns: int) -> None:
-        """The arm stands still at ``q`` (n,)."""
-        try:
-            self._anchor(q, now_ns)
-            self._supervisor.settled()
-        except ValueError as error:
-            self._anew_ns, self._result = None, None
-            if self._supervisor.armed:
-                self._supervisor.fault(str(error))
-            self._supervisor.resume(self._anew_reason)
 
     def status(self) -> ControllerStatus:
         """A snapshot for people and supervisors."""
         counts, result = self._gate.counts, self._result
-        at_rest = result is None or self._nearly_at_rest()
+        at_rest = result is None or result.creeps
         chunk = self._reference.chunk if self._reference.active(self._last_ns) else None
         limited = f"limited by {result.limited_by}" if result is not None and result.limited_by else ""
         return ControllerStatus(

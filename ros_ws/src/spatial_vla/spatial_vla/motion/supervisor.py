@@ -80,6 +80,13 @@ class Supervisor:
         """``cause`` has cleared; motion is allowed again once :meth:`settled` and no other cause is left."""
         self._causes.pop(cause, None)
 
+    def hold_while(self, cause: str, condition: bool) -> None:
+        """Hold, or resume."""
+        if condition:
+            self.hold(cause)
+        else:
+            self.resume(cause)
+
     def settled(self) -> None:
         """The arm is at rest: a hold whose causes have cleared ends."""
         if not self._causes:

@@ -40,6 +40,14 @@ class NodeBackends:
             controller.use(choice.backend)
         node.get_logger().info(f"back-end {choice.name}: {choice.reason}")
 
+    def written_topics(self, arm: str, hand: str) -> dict[str, tuple[str, ...]]:
+        """What ``arm`` and ``hand`` listen to, and who but this node may publish there."""
+        watchdog = self._node.value("watchdog")
+        if self.topic is None:
+            return {arm: (watchdog,), hand: ()}
+        servo = self._node.value("servo_node").rpartition("/")[2]  # which passes on what it is told
+        return {arm: (watchdog, servo), hand: (), self.topic: ()}
+
     def _servo(self) -> MotionBackend:
         node, c = self._node, self._controller
         if node.value("dry_run"):

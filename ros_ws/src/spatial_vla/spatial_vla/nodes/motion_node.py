@@ -72,19 +72,11 @@ class MotionNode(SpatialNode):
             self.own(lambda service=service: self.destroy_service(service))
         self.when_time_jumps_back(self._tick)
         self._watch_nodes()
-        self._operator = OperatorInputs(self, self._controller, self._written_topics())
+        written = self._backends.written_topics(self._arm.topic_name, self._hand.topic_name)
+        self._operator = OperatorInputs(self, self._controller, written)
         self.get_logger().info(f"motion limits {self._controller.limits.fingerprint()[:12]}")
         first = come_first(self.value("realtime_priority"), self.get_logger().info)
         self.diagnostics.readings["realtime"] = float(first)
-
-    def _written_topics(self) -> dict[str, tuple[str, ...]]:
-        """What arm and hand listen to, and who but this node may publish there."""
-        watchdog = (self.value("watchdog"),)
-        topics = {self._arm.topic_name: watchdog, self._hand.topic_name: ()}
-        if self._backends.topic is not None:  # Servo passes on what it is told
-            servo = self.value("servo_node").rpartition("/")[2]
-            topics = {**topics, self._arm.topic_name: (*watchdog, servo), self._backends.topic: ()}
-        return topics
 
     def start(self) -> None:
         """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
@@ -94,10 +86,9 @@ class MotionNode(SpatialNode):
     def stop(self) -> None:
         """Disarm, with a last command that brings the arm to rest."""
         self._wants_arming = False
-        now_ns = self.now_ns()
+        now_ns, self._said = self.now_ns(), None  # so that the last word is not held back
         self._send(self._controller.halt(now_ns))
-        status = self._controller.status()
-        self._status.publish(motion_status(status, self.value("base_frame"), now_ns))
+        self._report(self._controller.status(), now_ns)
         if self._backends.moves is not None:
             self._backends.moves.stop()
         self.destroy_timer(self._timer)
@@ -152,11 +143,9 @@ class MotionNode(SpatialNode):
     def _send(self, command: JointCommand | None) -> None:
         if self._imagined is not None:
             self._imagined.follow(command)
-        if command is None:
-            return
-        if command.points and command.fresh:  # a back-end may send by itself, or have sent before
+        if command is not None and command.points and command.fresh:  # else it was, or is, sent otherwise
             self._arm.publish(arm_trajectory(self._joints, command.points))
-        if command.gripper is not None:
+        if command is not None and command.gripper is not None:
             joint, period = self.value("finger_joint"), self._controller.period
             self._hand.publish(finger_trajectory(joint, command.gripper, period))
 
