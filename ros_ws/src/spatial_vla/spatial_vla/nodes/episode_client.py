@@ -145,19 +145,17 @@ class EpisodeClient:
             sent.append(self._follow.send_goal_async(goal, feedback))
             return sent[-1]
 
-        with self._requests.interrupt as interrupt:
-            try:
-                handle: Any = self._requests.ask(send, "follow_instruction").result()
-                if not handle.accepted:
-                    raise NoAnswer(f"{instruction!r} was rejected; the log of instruction_node says why")
-                return self._requests.wait(
-                    handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news
-                ).result
-            except BaseException:
-                interrupt.forget()
-                if sent and not self._closing.is_set():
-                    self._cancel(sent[-1])
-                raise
+        try:
+            handle: Any = self._requests.ask(send, "follow_instruction").result()
+            if not handle.accepted:
+                raise NoAnswer(f"{instruction!r} was rejected; the log of instruction_node says why")
+            return self._requests.wait(
+                handle.get_result_async(), REPLY_TIMEOUT, "follow_instruction", news
+            ).result
+        except BaseException:
+            if sent and not self._closing.is_set():
+                self._cancel(sent[-1])
+            raise
 
     def _cancel(self, sent: Future) -> None:
         # Also when the answer to the goal is still on its way: the server may have accepted it.

@@ -11,8 +11,6 @@ from typing import Any
 from rclpy.executors import Executor
 from rclpy.task import Future
 
-from .interrupt import Interrupt
-
 REPLY_TIMEOUT = 30.0
 """How long a server may take to answer, and be silent while it obeys an instruction [s, real time]."""
 ASK_AGAIN = 5.0
@@ -33,7 +31,6 @@ class Requests:
     def __init__(self, executor: Executor, closing: threading.Event) -> None:
         self._executor = executor
         self._closing = closing
-        self.interrupt = Interrupt()
 
     def ask(self, send: Callable[[], Future], what: str) -> Future:
         """Send a request until it is answered: an answer is lost while the server has not discovered this client.
@@ -61,7 +58,6 @@ class Requests:
         future.add_done_callback(lambda _: done.set())
         deadline = time.monotonic() + timeout
         while not done.wait(0.05):
-            self.interrupt.check()
             if news is not None and news.is_set():
                 # As long as it reports, it may take its time: on a slow machine simulated seconds are long.
                 news.clear()
