@@ -87,7 +87,13 @@ def test_an_instruction_that_is_not(server):
 
 def test_an_interrupt_cancels(server):
     server.accepted.clear()
-    program = subprocess.Popen([str(PROGRAM), "say", "wait for me"], stderr=subprocess.PIPE, text=True)
+    # A test run in the background of a script is started with interrupts ignored, and so would be its children.
+    program = subprocess.Popen(
+        [str(PROGRAM), "say", "wait for me"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     assert server.accepted.wait(30)
     program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=30)
