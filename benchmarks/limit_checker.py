@@ -96,7 +96,6 @@ class LimitChecker:
         self.samples = 0
         self._last: tuple[float, Array, Array, Array] | None = None
         self._path: Path | None = None  # what the arm follows
-        self._heard_at, self.unheard = 0.0, 0
 
     def command(self, now: float, times: Sequence[float], positions: Array, velocities: Array) -> None:
         """A trajectory heard at ``now`` [s]: times (t,) from start, positions and velocities (t, 7)."""
@@ -117,7 +116,7 @@ class LimitChecker:
             outside = np.any(tcp < BOX[0] - OUTSIDE) or np.any(tcp > BOX[1] + OUTSIDE)
             self.violations["workspace"] += bool(outside)
         self._take_over(now, t, q, v)
-        self._last, self._heard_at = (now, t, q, v), now
+        self._last = now, t, q, v
 
     def _take_over(self, now: float, t: Array, q: Array, v: Array) -> None:
         """The arm goes over to the command: what it has driven by then is looked at."""
@@ -127,12 +126,12 @@ class LimitChecker:
                 self._driven(path, path.times[-1])
             self._path = Path(now + t, q, v, driven=False)
             return
-        earliest = path.times[0] + (BETWEEN if path.driven and now - self._heard_at > BETWEEN else 0.0)
+        since = now - self._last[0] if self._last is not None else 0.0
+        earliest = path.times[0] + (BETWEEN if path.driven and since > BETWEEN else 0.0)
         candidates = [path.followed_by(max(now + shift, earliest), t, q, v) for shift in SHIFTS]
         shares = [float((np.abs(c.accelerations()[:2]) / self._acceleration).max()) for c in candidates]
-        if min(shares) > 1.0 and now - self._heard_at > MISSED:
+        if min(shares) > 1.0 and since > MISSED:
             # Either none was sent in between, or it was not heard here: then nothing is known of the way.
-            self.unheard += 1
             self._path = Path(now + t, q, v, driven=False)
             return
         self._path = candidates[int(np.argmin(shares))]

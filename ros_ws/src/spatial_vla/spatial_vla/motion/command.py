@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .stop_ramp import JointMotion, StopRamp
+from .stop_ramp import JointMotion, StopPlanner, StopRamp
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,12 @@ class GuardedMotion:
         self, start: JointMotion, jerk: Array, lead: float, ramp: StopRamp, into_ramp: float = 0.0
     ) -> None:
         self._start, self._jerk, self._lead, self._ramp, self._into_ramp = start, jerk, lead, ramp, into_ramp
+
+    @classmethod
+    def to_rest(cls, q: Array, dq: Array, planner: StopPlanner) -> GuardedMotion:
+        """The stop ramp from where an arm was found: positions and velocities (n,) [rad, rad/s], unaccelerated."""
+        start = JointMotion(q, dq, np.zeros_like(dq))
+        return cls(start, np.zeros_like(dq), 0.0, planner.plan(start))
 
     @property
     def duration(self) -> float:

@@ -85,7 +85,7 @@ class OutputGuard:
             lowest, highest = self._limits.velocity_at(moving.q)
             outside = (moving.dq < lowest - TOLERANCE) | (moving.dq > highest + TOLERANCE)
             if outside.any():
-                return self._limits.joints.names[int(np.argmax(outside))]
+                return self._first(outside)
         return ""
 
     def too_fast(self, state: JointMotion) -> str:

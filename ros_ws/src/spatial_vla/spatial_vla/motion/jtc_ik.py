@@ -23,7 +23,7 @@ from .horizon import Horizon
 from .limits import MotionLimits
 from .measurement import JointReading
 from .robot_model import RobotModel
-from .stop_ramp import JointMotion, StopPlanner
+from .stop_ramp import StopPlanner
 
 Array = NDArray[np.float64]
 
@@ -91,9 +91,7 @@ class JtcIkBackend:
         if found is None or self._braked:
             return ()
         self._braked = True
-        still = np.zeros_like(found.dq)
-        start = JointMotion(found.q, found.dq, still)
-        return GuardedMotion(start, still, 0.0, self._planner.plan(start)).points(self._period)
+        return GuardedMotion.to_rest(found.q, found.dq, self._planner).points(self._period)
 
     def _pass(self, elapsed: float) -> None:
         if not self._motions:

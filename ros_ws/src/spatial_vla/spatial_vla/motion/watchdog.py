@@ -12,7 +12,7 @@ import numpy as np
 from .command import GuardedMotion, TrajectoryPoint
 from .limits import MotionLimits
 from .measurement import JointReading
-from .stop_ramp import JointMotion, StopPlanner
+from .stop_ramp import StopPlanner
 
 #: The motion stage says how it is every 50 ms; without a word for this long [s] it is silent.
 SILENCE = 0.3
@@ -51,6 +51,4 @@ class Watchdog:
         if told or not GRACE <= overdue <= ATTENTION:
             return ()
         self._braked_ns = now_ns
-        still = np.zeros_like(reading.dq)
-        start = JointMotion(reading.q, reading.dq, still)
-        return GuardedMotion(start, still, 0.0, self._planner.plan(start)).points(self._period)
+        return GuardedMotion.to_rest(reading.q, reading.dq, self._planner).points(self._period)
