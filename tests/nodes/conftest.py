@@ -180,8 +180,9 @@ class Robot(Graph):
 
     def start_policy(self):
         """Encoder and decoder at work, and what they say received."""
-        for name in ("robot_state_publisher", "encoder_node", "decoder_node"):
-            self.start(name)
+        self.start("robot_state_publisher")
+        for name in ("encoder_node", "decoder_node"):
+            self.start(name, "reliable_camera:=true")  # as in simulation
         for kind, topic in (
             (FeatureMap, "features"),
             (ActionChunk, "action_chunk"),

@@ -117,6 +117,13 @@ class Policy:
             while time.monotonic() < end:
                 self.executor.spin_once(timeout_sec=0.02)
 
+    def heard_by_both(self) -> bool:
+        for_the_recorder_alone = "camera/external/camera_info"
+        return all(
+            publisher.get_subscription_count() >= (1 if topic == for_the_recorder_alone else 2)
+            for topic, publisher in self.publishers.items()
+        )
+
     def close(self) -> None:
         self.executor.shutdown()
         self.node.destroy_node()
@@ -142,10 +149,12 @@ def stop(process: subprocess.Popen) -> int:
 def session(tmp_path_factory):
     """The policy, after everything has been shown and recorded, and the folder of the finished run."""
     folder = tmp_path_factory.mktemp("recorded") / "run"
-    processes = [start("recorder_node", f"directory:={folder}"), start("visualizer_node")]
+    lossless = "reliable_camera:=true"  # as in simulation: a socket's buffer may not hold the burst of one frame
+    processes = [start("recorder_node", f"directory:={folder}", lossless), start("visualizer_node", lossless)]
     policy = Policy()
     try:
-        policy.run_until(lambda: all(len(policy.shown[topic]) >= 3 for topic in SHOWN))
+        policy.run_until(policy.heard_by_both)
+        policy.run_until(lambda: all(len(policy.shown[topic]) >= 10 for topic in SHOWN))
         assert [stop(p) for p in processes] == [0, 0]
         yield policy, folder
     finally:
