@@ -161,7 +161,8 @@ class DepthCamera:
 def depth_camera(robot_graph):
     graph = robot_graph
     graph.subscribe(DiagnosticArray, "/diagnostics", 50)
-    graph.start("calibration_monitor_node", f"scene_plane:='{PLANE}'", "rate:=5.0", "moving_frames:=false")
+    parameters = (f"scene_plane:='{PLANE}'", "rate:=5.0", "moving_frames:=false", "reliable_camera:=true")
+    graph.start("calibration_monitor_node", *parameters)
     stamped = TransformStamped(header=header(0, "panda_link0"), child_frame_id=FRAME)
     stamped.transform = transform_message(BASE_FROM_CAMERA)
     graph.publish("/tf_static", TFMessage(transforms=[stamped]), qos.LATCHED)

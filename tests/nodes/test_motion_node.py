@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -344,17 +345,6 @@ def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_a
     graph.publish("motion_node/deadman", Bool(data=False), qos.STREAM)
     arm.reaches(MotionStatus.HOLDING, "deadman")
     arm.until(held, "motion to be allowed again")
-    graph.publish("motion_node/stop", Bool(data=True), qos.LATCHED)
-    arm.reaches(MotionStatus.HOLDING, "stop button")
-    graph.publish("motion_node/stop", Bool(data=False), qos.LATCHED)
-    arm.until(held, "motion to be allowed after the button")
-    plain = graph.node.create_publisher(
-        Bool, "motion_node/stop", qos.SENSOR_IN
-    )  # neither latched nor reliable
-    graph.until(lambda: plain.get_subscription_count() > 0, "a listener")
-    plain.publish(Bool(data=True))
-    arm.reaches(MotionStatus.HOLDING, "stop button")
-    plain.publish(Bool(data=False))
     intruder = graph.node.create_publisher(JointTrajectory, ARM_TOPIC, qos.COMMAND)
 
     def noticed():
@@ -364,6 +354,45 @@ def test_the_arm_moves_only_while_the_deadman_is_held_and_stops_for_the_button_a
     arm.until(noticed, "the other writer to be noticed while armed")
     graph.node.destroy_publisher(intruder)
     arm.until(held, "motion to be allowed without the other writer")
+
+
+def test_after_the_stop_button_only_a_person_sets_the_arm_in_motion_again(graph):
+    arm = Arm(graph)
+    start_motion(graph, "watched_nodes:=['']")
+    arm.reaches(MotionStatus.IDLE)
+    plain = graph.node.create_publisher(Bool, "motion_node/stop", qos.SENSOR_IN)  # not latched, not reliable
+    graph.until(lambda: plain.get_subscription_count() > 0, "a listener")
+    graph.offer("motion_node/stop", Bool, qos.LATCHED)
+    latched = partial(graph.publish, "motion_node/stop", profile=qos.LATCHED)
+    set_armed = partial(arm.call, SetBool, "motion_node/arm", SetBool.Request(data=True))
+    reset = partial(arm.call, Trigger, "motion_node/reset", Trigger.Request())
+    for press, release in ((latched, plain.publish), (plain.publish, latched)):
+        press(Bool(data=True))
+        arm.reaches(MotionStatus.FAULT, "stop button")
+        for call in (reset, set_armed):
+            refused = call()
+            assert not refused.success and "release" in refused.message
+        release(Bool(data=False))
+        for _ in range(20):
+            arm.tick()
+        assert arm.status.state == MotionStatus.FAULT
+        assert not set_armed().success
+        assert reset().success
+        arm.reaches(MotionStatus.IDLE)
+
+
+def test_a_button_pressed_before_the_start_keeps_the_arm_from_arming_itself_when_it_is_released(graph):
+    arm = Arm(graph)
+    graph.publish("motion_node/stop", Bool(data=True), qos.LATCHED)
+    start_motion(graph, "watched_nodes:=['']")
+    arm.until(lambda: "stop button" in arm.status.reason, "the button to be heard")
+    graph.publish("motion_node/stop", Bool(data=False), qos.LATCHED)
+    for _ in range(100):
+        arm.tick()
+    # A fault if it was heard after the arm had armed itself.
+    assert arm.status.state in (MotionStatus.DISARMED, MotionStatus.FAULT)
+    assert arm.call(Trigger, "motion_node/reset", Trigger.Request()).success
+    arm.reaches(MotionStatus.IDLE)
 
 
 def test_a_dry_run_commands_nobody_and_still_shows_the_motion(graph):

@@ -149,7 +149,9 @@ def stop(process: subprocess.Popen) -> int:
 def session(tmp_path_factory):
     """The policy, after everything has been shown and recorded, and the folder of the finished run."""
     folder = tmp_path_factory.mktemp("recorded") / "run"
-    lossless = "reliable_camera:=true"  # as in simulation: a socket's buffer may not hold the burst of one frame
+    lossless = (
+        "reliable_camera:=true"  # as in simulation: a socket's buffer may not hold the burst of one frame
+    )
     processes = [start("recorder_node", f"directory:={folder}", lossless), start("visualizer_node", lossless)]
     policy = Policy()
     try:

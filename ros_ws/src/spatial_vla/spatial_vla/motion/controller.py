@@ -140,6 +140,11 @@ class MotionController:
         """The cause ``reason`` has cleared."""
         self._supervisor.resume(reason)
 
+    def fault(self, reason: str) -> None:
+        """Stop an armed arm until :meth:`reset`."""
+        if self._supervisor.armed:
+            self._supervisor.fault(reason)
+
     def expect_new_sender(self) -> None:
         """Chunk ids may start anew: their sender may be another process now."""
         self._gate.forget()

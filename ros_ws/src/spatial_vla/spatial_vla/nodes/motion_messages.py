@@ -6,16 +6,26 @@ from array import array
 
 import numpy as np
 from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 from spatial_vla_interfaces.msg import MotionStatus
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from ..motion import ControllerStatus, TrajectoryPoint
+from ..motion import ControllerStatus, MotionState, TrajectoryPoint
 from .conversions import header, pose_message, stamp_ns
 from .refusal import RefusedInput
 
 Array = NDArray[np.float64]
+
+#: How bad it is, for /diagnostics.
+LEVELS = {
+    MotionState.DISARMED: DiagnosticStatus.WARN,
+    MotionState.IDLE: DiagnosticStatus.OK,
+    MotionState.RUNNING: DiagnosticStatus.OK,
+    MotionState.HOLDING: DiagnosticStatus.WARN,
+    MotionState.FAULT: DiagnosticStatus.ERROR,
+}
 
 
 def trajectory_point(time: float, positions: Array, velocities: Array) -> JointTrajectoryPoint:

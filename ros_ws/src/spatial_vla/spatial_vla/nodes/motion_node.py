@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
 from std_srvs.srv import SetBool, Trigger
@@ -19,20 +18,13 @@ from . import qos
 from .backends import NodeBackends
 from .conversions import chunk_from_message
 from .liveliness import LivelinessWatch
-from .motion_messages import JointStateReader, arm_trajectory, finger_trajectory, motion_status
+from .motion_messages import LEVELS, JointStateReader, arm_trajectory, finger_trajectory, motion_status
 from .motion_parameters import PARAMETERS, controller_from
 from .operator_inputs import OperatorInputs
 from .run import main_of
 from .spatial_node import SpatialNode
 
 STATUS_PERIOD_NS = 50_000_000
-LEVELS = {
-    MotionState.DISARMED: DiagnosticStatus.WARN,
-    MotionState.IDLE: DiagnosticStatus.OK,
-    MotionState.RUNNING: DiagnosticStatus.OK,
-    MotionState.HOLDING: DiagnosticStatus.WARN,
-    MotionState.FAULT: DiagnosticStatus.ERROR,
-}
 
 
 class MotionNode(SpatialNode):
@@ -137,6 +129,7 @@ class MotionNode(SpatialNode):
         self._tally.note(status)
         self._report(status, now_ns)
         self.diagnostics.measure("tick_ms", 1e3 * (time.perf_counter() - began))
+        self._wants_arming &= not self._operator.stopped
         if self._wants_arming and status.state is MotionState.DISARMED:
             self._try_to_arm(now_ns)
 
@@ -190,8 +183,8 @@ class MotionNode(SpatialNode):
         reading = self._controller.latest_reading
         if reading is None:
             return Verdict(False, "no joint state received yet on 'joint_states'")
-        if others := self._operator.other_writers():
-            return Verdict(False, f"{others}; stop them first")
+        if obstacle := self._operator.obstacle():
+            return Verdict(False, obstacle)
         if self._backends.moves is not None and self._backends.moves.under_way:
             return Verdict(False, "a planned move is under way")
         return self._controller.arm(reading.q, now_ns)
@@ -207,10 +200,13 @@ class MotionNode(SpatialNode):
         return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._controller.reset()
-        self._wants_arming = self.value("arm_on_start")
-        response.success = True
-        response.message = "" if self._wants_arming else "disarmed; call ~/arm to go on"
+        response.success = not self._operator.stopped
+        if response.success:
+            self._controller.reset()
+            self._wants_arming = self.value("arm_on_start")
+            response.message = "" if self._wants_arming else "disarmed; call ~/arm to go on"
+        else:
+            response.message = self._operator.obstacle()
         return response
 
 

@@ -12,7 +12,7 @@ from ..motion.deadman import RELEASED, Deadman
 from . import qos
 from .spatial_node import SpatialNode
 
-STOPPED = "stop button is pressed"
+STOPPED, WAS_STOPPED = "stop button is pressed", "stop button was pressed"
 #: The graph is looked at this often for other writers [s].
 WRITERS_PERIOD = 0.5
 #: What a node is called until its name has been discovered; who is no ROS node keeps it.
@@ -29,6 +29,7 @@ class OperatorInputs:
         self._node, self._controller, self._topics = node, controller, topics
         self._deadman = Deadman(node.value("deadman_timeout")) if node.value("require_deadman") else None
         self._intruders, self._unknown = "", False
+        self.stopped = False  # the button, as it was heard last
         node.listen(Bool, "~/deadman", self._on_deadman, qos.STREAM)
         # Whatever its publisher offers: a button with another quality of service would otherwise never be heard.
         for profile in (qos.LATCHED, qos.COMMAND, qos.SENSOR_IN):
@@ -45,6 +46,13 @@ class OperatorInputs:
             self._controller.resume(RELEASED)
         elif self._controller.hold(RELEASED):
             self._node.counters["deadman_released"] += 1
+
+    def obstacle(self) -> str:
+        """Why the arm must not be armed, and what to do about it; empty if nothing here forbids it."""
+        if self.stopped:
+            return f"{STOPPED}; release it first"
+        others = self.other_writers()
+        return f"{others}; stop them first" if others else ""
 
     def other_writers(self) -> str:
         """Who else publishes to arm or hand, and where; empty if nobody does. A node of the same name counts, too."""
@@ -63,9 +71,12 @@ class OperatorInputs:
             self._deadman.heard(message.data, time.monotonic())
 
     def _on_stop(self, message: Bool) -> None:
+        """Releasing a button sets nothing in motion (ISO 13850, 4.1.4), nor can one button release another's stop."""
+        self.stopped = message.data
         if not message.data:
             self._controller.resume(STOPPED)
         elif self._controller.hold(STOPPED):
+            self._controller.fault(WAS_STOPPED)
             self._node.refuse("stop_button", STOPPED)
 
     def _look_for_writers(self) -> None:
