@@ -100,6 +100,7 @@ MUTATIONS = {
         lambda *_: (),
         "test_limits_hold.py::test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come",
     ),
+    "stop by a person": Mutation("controller", "MotionController.fault", nothing, "test_stop_by_a_person.py"),
     "watchdog": Mutation("watchdog", "SILENCE", 1e9, "test_watchdog.py"),
     "last command": Mutation(
         "controller",
