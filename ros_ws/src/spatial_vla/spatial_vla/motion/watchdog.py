@@ -3,8 +3,8 @@
 Most commands end at rest within a fraction of a second, whoever sent them. A chunk's whole trajectory does not: if what
 watches over it dies, hangs or is starved of processor time, somebody else has to stop it.
 
-Time is that of the joint states' stamps, the arm's own: no clock that could stand still or be set is asked. What lies in
-a gap between two of them hardly counts: then the watchdog has heard nothing at all, or time jumped.
+Time is that of the joint states' stamps, the arm's own: no clock that could stand still or be set is asked. What lies
+in a gap between two of them hardly counts: then the watchdog has heard nothing at all, or time jumped.
 """
 
 from __future__ import annotations
