@@ -76,6 +76,20 @@ def test_a_clock_that_is_set_back_delays_nothing_for_good():
     assert alone.sent == 1 and not alone.arm.dq.any()
 
 
+@pytest.mark.parametrize("gap", [0.5, 1.0, 5.0])
+def test_having_heard_nothing_at_all_is_no_silence_of_the_motion_stage(gap):
+    """The watchdog itself was stopped, or time jumped: what it reads first may be newer than the word."""
+    alone = Alone()
+    alone.pass_by(0.5, status="moves")
+    alone.stamp_ns += round(gap * 1e9)
+    alone.pass_by(0.05)
+    alone.pass_by(1.0, status="moves")
+    assert alone.sent == 0
+    alone.stamp_ns += round(gap * 1e9)
+    alone.pass_by(0.75)
+    assert alone.sent == 1 and not alone.arm.dq.any()
+
+
 @pytest.mark.parametrize("backend", ["embedded", "jtc_ik"])
 def test_a_motion_stage_that_dies_in_the_middle_of_a_chunk(model, backend):
     """Its commands end by themselves, or the watchdog ends them."""

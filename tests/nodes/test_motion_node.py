@@ -319,6 +319,16 @@ def test_deactivating_the_motion_node_stops_a_trajectory_that_would_last(graph):
     assert arm.status.state == MotionStatus.DISARMED
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_the_motion_node_stops_a_trajectory_that_would_last(graph, number):
+    arm = Arm(graph)
+    start_motion(graph, "watched_nodes:=['']", "backend:=jtc_ik")
+    under_way(arm)
+    graph.signal("motion_node", number)
+    assert arm.ticks_to_rest() <= 40
+    assert arm.status.state == MotionStatus.DISARMED
+
+
 def test_the_watchdog_stops_what_a_motion_node_that_was_killed_has_left_running(graph):
     arm = Arm(graph)
     start_motion(graph, "watched_nodes:=['']", "backend:=jtc_ik")

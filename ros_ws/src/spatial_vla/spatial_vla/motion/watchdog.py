@@ -1,8 +1,10 @@
 """Stops an arm that still moves although the motion stage has fallen silent.
 
 Most commands end at rest within a fraction of a second, whoever sent them. A chunk's whole trajectory does not: if what
-watches over it dies, hangs or is starved of processor time, somebody else has to stop it. Time is that of the joint
-states' stamps, the arm's own: no clock that could stand still or be set is asked.
+watches over it dies, hangs or is starved of processor time, somebody else has to stop it.
+
+Time is that of the joint states' stamps, the arm's own: no clock that could stand still or be set is asked. What lies
+in a gap between two of them hardly counts: then the watchdog has heard nothing at all, or time jumped.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from .stop_ramp import StopPlanner
 SILENCE = 0.3
 #: Silent for this long [s], the arm should have come to rest by itself.
 GRACE = 0.25
+#: No more than this [s] is counted from one joint state to the next.
+LISTENED = 0.1
 #: One that does not obey is told again after this long [s], until so long after the last word.
 AGAIN, ATTENTION = 0.5, 5.0
 #: Faster than this [rad/s] it moves.
@@ -32,23 +36,26 @@ class Watchdog:
         limits.require_complete()
         self._planner, self._period = StopPlanner(limits), period
         self._moves = self._heard = False
-        self._word_ns = 0  # joint state at which the motion stage was heard last
-        self._braked_ns: int | None = None
+        self._last_ns, self._silent = (
+            0,
+            0.0,
+        )  # the last joint state, and for how long there was no word by then
+        self._told: float | None = None  # after how much silence the arm was told to stop
 
     def on_status(self, at_rest: bool) -> None:
         """The motion stage lives, and says whether the arm is at rest."""
-        self._moves, self._heard, self._braked_ns = not at_rest, True, None
+        self._moves, self._heard, self._told = not at_rest, True, None
 
     def on_joint_state(self, reading: JointReading) -> tuple[TrajectoryPoint, ...]:
         """The arm's stop ramp if it has to be stopped now, else nothing."""
-        now_ns = reading.stamp_ns
-        if self._heard or now_ns < self._word_ns:  # or its clock was set back
-            self._heard, self._word_ns = False, now_ns
+        passed = (reading.stamp_ns - self._last_ns) * 1e-9
+        self._last_ns = reading.stamp_ns
+        self._silent = 0.0 if self._heard else self._silent + min(max(passed, 0.0), LISTENED)
+        self._heard = False
         if not self._moves or not np.any(np.abs(reading.dq) > MOVING):
             return ()
-        overdue = (now_ns - self._word_ns) * 1e-9 - SILENCE
-        told = self._braked_ns is not None and (now_ns - self._braked_ns) * 1e-9 < AGAIN
-        if told or not GRACE <= overdue <= ATTENTION:
+        told = self._told is not None and self._silent - self._told < AGAIN
+        if told or not GRACE <= self._silent - SILENCE <= ATTENTION:
             return ()
-        self._braked_ns = now_ns
+        self._told = self._silent
         return GuardedMotion.to_rest(reading.q, reading.dq, self._planner).points(self._period)

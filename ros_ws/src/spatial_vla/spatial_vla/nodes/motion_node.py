@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
+from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 from spatial_vla_interfaces.msg import ActionChunk, MotionStatus
 from std_srvs.srv import SetBool, Trigger
@@ -25,6 +26,7 @@ from .run import main_of
 from .spatial_node import SpatialNode
 
 STATUS_PERIOD_NS = 50_000_000
+LAST_WORD = Duration(seconds=0.2)
 
 
 class MotionNode(SpatialNode):
@@ -80,6 +82,7 @@ class MotionNode(SpatialNode):
         self._wants_arming = False
         now_ns, self._said = self.now_ns(), None  # so that the last word is not held back
         self._send(self._controller.halt(now_ns))
+        self._arm.wait_for_all_acked(LAST_WORD)  # the publisher may be gone in a moment
         self._report(self._controller.status(), now_ns)
         if self._backends.moves is not None:
             self._backends.moves.stop()

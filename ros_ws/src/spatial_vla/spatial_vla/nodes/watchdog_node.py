@@ -38,6 +38,7 @@ class WatchdogNode(SpatialNode):
 
     def _on_status(self, message: MotionStatus) -> None:
         self._watchdog.on_status(message.at_rest)
+        self.diagnostics.set(DiagnosticStatus.OK, "motion_node is heard")
 
     def _on_joint_state(self, message: JointState) -> None:
         read = self._reader.read(message)
