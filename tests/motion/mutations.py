@@ -101,6 +101,16 @@ MUTATIONS = {
         "test_limits_hold.py::test_the_arm_stops_where_it_is_no_longer_known_how_far_it_has_come",
     ),
     "stop by a person": Mutation("controller", "MotionController.fault", nothing, "test_stop_by_a_person.py"),
+    "measurement: speeds": Mutation(
+        "measurement", "JointReading.believable", lambda *_: True, "test_last_word.py"
+    ),
+    "last command: after a stall": Mutation(
+        "restart", "Restart.doubts", lambda *_: False, "test_last_word.py"
+    ),
+    "release: another stop": Mutation(
+        "release", "Release._interrupted", lambda *_: False, "test_letting_go.py"
+    ),
+    "watchdog: gaps": Mutation("watchdog", "LISTENED", 1e9, "test_watchdog.py"),
     "watchdog": Mutation("watchdog", "SILENCE", 1e9, "test_watchdog.py"),
     "last command": Mutation(
         "controller",

@@ -11,6 +11,7 @@ from spatial_vla.geometry import SE3
 from spatial_vla.motion import Box, IncompleteLimits, MotionLimits
 from spatial_vla.motion.embedded import EmbeddedBackend
 from spatial_vla.motion.history import Setpoint
+from spatial_vla.motion.horizon import Ahead
 from spatial_vla.motion.jtc_ik import JtcIkBackend
 from spatial_vla.motion.panda import panda_limits
 from spatial_vla.motion.self_collision import SelfCollision
@@ -21,6 +22,17 @@ from .fake_servo import FakeServo
 from .rig import HOME, assert_within_limits
 
 PERIOD = 0.01
+
+
+class Known(Ahead):
+    """A reference that is known beforehand."""
+
+    def __init__(self, setpoints):
+        self._coming, self.left, self.whole = iter(setpoints), len(setpoints), True
+
+    def __next__(self):
+        self.left = max(self.left - 1, 0)
+        return next(self._coming)
 
 
 class Embedded:
@@ -74,7 +86,7 @@ class JtcIk(Embedded):
 
     def ahead(self):
         coming = [moved(self.reference, i * PERIOD) for i in range(1, 31)]
-        return [*coming, *[Setpoint.at_rest(coming[-1].pose)] * 15]
+        return Known([*coming, *[Setpoint.at_rest(coming[-1].pose)] * 15])
 
     def stream(self, reference):
         self.chunks_followed, self.reference = self.chunks_followed + 1, reference

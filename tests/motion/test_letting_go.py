@@ -171,4 +171,39 @@ def test_a_reading_that_is_too_far_off_to_be_pressure_is_not_followed(rig, off, 
     release = Release()
     result = rig.controller._result
     reading = JointReading(rig.now_ns, claimed, np.zeros(7))
-    assert (release.target(result, reading, 0.01, forbidden=True) is not None) == goes
+    assert (release.target(result, reading, 0.01, forbidden=True, stops=0) is not None) == goes
+
+
+@pytest.mark.parametrize("event", ["fault", "disarm", "hold", "stale"])
+def test_another_stop_ends_it_at_once_and_for_good(rig, event):
+    rig.run(SIDEWAYS, 0.5)
+    rig.controller.hold("deadman")
+    rig.tick(30)
+    found = rig.measured()[0] - 0.3 * np.eye(7)[0]
+
+    def tick():
+        if event != "stale" or not happened:
+            rig.controller.on_joint_state(found, np.zeros(7), rig.now_ns)
+        rig.tick(joint_states=False)
+
+    rig.controller._measurement.forget()  # else the arm would seem to have jumped there
+    happened = False
+    for _ in range(200):
+        tick()
+        if np.abs(rig.measured()[1]).max() > 0.2:
+            break
+    happened = True
+    if event == "fault":
+        rig.controller.fault("stop button was pressed")
+    elif event == "disarm":
+        rig.controller.disarm()
+    elif event == "hold":
+        rig.controller.hold("camera died")
+    for _ in range(35):
+        tick()
+    where = rig.measured()[0]
+    assert np.abs(where - found).max() > 0.05
+    for _ in range(200):
+        tick()
+    np.testing.assert_allclose(rig.measured()[0], where, atol=1e-9)
+    assert_within_limits(rig)

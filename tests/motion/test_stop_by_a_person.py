@@ -23,9 +23,12 @@ def test_a_pressed_button_stops_the_arm_and_its_release_does_not_set_it_in_motio
     assert_within_limits(rig)
 
 
-def test_pressed_while_disarmed_it_leaves_nothing_to_be_reset(rig):
+def test_pressed_while_disarmed_it_has_to_be_reset_too(rig):
     rig.controller.disarm()
     rig.controller.fault("stop button was pressed")
-    assert rig.state is MotionState.DISARMED
+    rig.measure()
+    refused = rig.controller.arm(rig.measured()[0], rig.now_ns)
+    assert not refused and "reset" in refused.reason
+    rig.controller.reset()
     rig.arm()
     assert rig.state is MotionState.IDLE

@@ -17,7 +17,10 @@ def test_a_joint_position_that_is_no_number_is_refused_by_name(value):
     reader = JointStateReader(tuple(ARM_JOINTS))
     names = ["finger", *ARM_JOINTS]
     positions = [value, *np.linspace(-1.0, 1.0, 7)]
-    q, _, _ = reader.read(JointState(name=names, position=positions))  # the finger is not the arm's
+    still = [0.0] * 8
+    q, _, _ = reader.read(
+        JointState(name=names, position=positions, velocity=still)
+    )  # the finger is not the arm's
     np.testing.assert_allclose(q, positions[1:])
     positions = [0.0, *np.linspace(-1.0, 1.0, 7)]
     positions[3] = value
@@ -28,6 +31,22 @@ def test_a_joint_position_that_is_no_number_is_refused_by_name(value):
 
 def _at(seconds):
     return JointState().header.__class__(stamp=Time(sec=seconds))
+
+
+@pytest.mark.parametrize("velocity", [[], [np.nan] * 7, [0.0] * 6 + [np.inf]])
+def test_speeds_that_a_driver_does_not_know_are_differences_and_nothing_is_made_up(velocity):
+    reader = JointStateReader(tuple(ARM_JOINTS))
+
+    def read(seconds, position):
+        return reader.read(
+            JointState(header=_at(seconds), name=list(ARM_JOINTS), position=[position] * 7, velocity=velocity)
+        )
+
+    assert read(1, 0.0) is None
+    np.testing.assert_allclose(read(2, 0.5)[1], 0.5)
+    assert read(2, 0.5) is None, "said twice"
+    assert read(1, 0.6) is None, "the clock was set back"
+    np.testing.assert_allclose(read(2, 0.8)[1], 0.2)
 
 
 @pytest.fixture

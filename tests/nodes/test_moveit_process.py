@@ -1,5 +1,8 @@
 """Planned moves: through a real child process with a strict stand-in for moveit_py, and checked before they run."""
 
+import os
+import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +174,42 @@ def test_a_planner_that_does_not_answer_is_stopped_and_ended(monkeypatch, tmp_pa
     assert (tmp_path / "stopped").exists()
     with pytest.raises(BackendUnavailable, match="ended"):
         planner.plan(GOAL, 0.5, 0.5)
+    planner.close()
+
+
+def patient_session(group, configuration):
+    """Its moves last until they are stopped."""
+
+    class Patient:
+        def __init__(self):
+            self.stopped = threading.Event()
+
+        def execute(self, plan):
+            Path(configuration["moves"]).write_text(str(os.getpid()))
+            return not self.stopped.wait(30.0)
+
+        def stop(self):
+            self.stopped.set()
+            Path(configuration["stopped"]).touch()
+
+    return Patient()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_somebody_to_stop_the_move(tmp_path, number):
+    files = {name: str(tmp_path / name) for name in ("moves", "stopped")}
+    planner = MoveItProcess("panda_arm", files, patient_session)
+    answers = []
+    mover = threading.Thread(target=lambda: answers.append(planner.execute(None)))
+    mover.start()
+    moves, until = tmp_path / "moves", time.monotonic() + 30.0
+    while not (moves.exists() and moves.read_text()) and time.monotonic() < until:
+        time.sleep(0.01)
+    os.kill(int(moves.read_text()), number)
+    time.sleep(0.3)
+    planner.stop()
+    mover.join(10.0)
+    assert answers == [False] and (tmp_path / "stopped").exists()
     planner.close()
 
 

@@ -38,6 +38,7 @@ class StreamResult:
         at_rest: nothing moves after the command's start.
         limited_by: which limit kept the joints from following; empty when none did.
         fresh: False if ``points`` are part of what was given out before and is under way; they need not be sent.
+        lasts: what was given out goes on for longer than it takes to stop, if nobody calls any more.
     """
 
     points: tuple[TrajectoryPoint, ...]
@@ -45,10 +46,13 @@ class StreamResult:
     at_rest: bool
     limited_by: str = ""
     fresh: bool = True
+    lasts: bool = False
 
     @property
     def creeps(self) -> bool:
-        """True if no joint moves faster than anybody would notice."""
+        """True if no joint moves faster than anybody would notice, nor will by what was given out."""
+        if self.lasts:
+            return False
         return bool(np.all(np.abs(self.points[0].velocities) < CREEP)) if self.points else self.at_rest
 
 

@@ -15,10 +15,9 @@ from .command import JointCommand
 from .embedded import EmbeddedBackend
 from .gate import ActionGate, Verdict
 from .gripper import GripperSwitch
-from .history import Setpoint
-from .horizon import rest_of
+from .horizon import Ahead
 from .limits import MotionLimits
-from .measurement import JUMPED, ArmMeasurement, JointReading, pose_error
+from .measurement import JUMPED, MOVING, STALE, ArmMeasurement, JointReading, pose_error
 from .reference import ReferenceGenerator
 from .release import Release
 from .restart import Restart
@@ -27,19 +26,15 @@ from .safety import SafetyFilter
 from .settings import MotionSettings
 from .status import ControllerStatus
 from .supervisor import MotionState, Supervisor
-from .tracking import Tracking, TrackingWatch
+from .tracking import Tracking, TrackingWatch, arrived_at
 
 Array = NDArray[np.float64]
 
-STALE = "joint states are stale"
 TRACKING = "arm does not follow the reference"
-#: The first command differs from the measurement by less than this [rad].
-START_TOLERANCE = 0.01
-#: A set-point slower than this [m/s, rad/s] stands still; the tool has arrived when it is this near [m, rad].
-STILL = 1e-3
-ARRIVED = (1e-3, 5e-3)
 #: What the limits held back of the way to where the last chunk ends is followed for this long [ns]; then the arm stops.
 OVERTIME_NS = 150_000_000
+#: A back-end that sends by itself does so this many times more before nobody calls it any more.
+LAST_WORDS = 5
 
 
 class MotionController:
@@ -85,16 +80,11 @@ class MotionController:
             return Verdict(False, f"fault: {self._supervisor.reason}; reset first")
         if self._supervisor.armed:
             return Verdict(True, "already armed")
-        latest = self._measurement.latest
-        stopping = self._result is not None and not self._result.at_rest
-        if stopping or (latest is not None and not latest.at_rest):
-            return Verdict(False, "the arm is moving; wait until it is at rest")
-        if latest is not None and abs(self._measurement.age(now_ns)) > self.settings.joint_state_timeout:
-            return Verdict(False, f"{STALE}: the last is {self._measurement.age(now_ns):.2f} s old")
+        if self._result is not None and not self._result.at_rest:
+            return Verdict(False, MOVING)
         q = np.asarray(q, dtype=np.float64)
-        if latest is not None and not np.allclose(q, latest.q, rtol=0.0, atol=START_TOLERANCE):
-            where, claimed = (np.round(x, 3).tolist() for x in (latest.q, q))
-            return Verdict(False, f"the arm is at {where}, not at {claimed}")
+        if obstacle := self._measurement.obstacle(q, now_ns, self.settings.joint_state_timeout):
+            return Verdict(False, obstacle)
         try:
             self._anchor(q, now_ns)
         except ValueError as error:
@@ -118,13 +108,18 @@ class MotionController:
         self._supervisor.disarm()
 
     def halt(self, now_ns: int) -> JointCommand | None:
-        """Disarm for good: the last command before nobody calls :meth:`step` any more; None if the arm is at rest."""
+        """Disarm: the last command before nobody calls :meth:`step` any more; None if the arm rests by itself."""
         self.disarm()
-        if self._result is None or self._result.at_rest:
-            return None
-        passed = min(max(now_ns - self._last_ns, 0) * 1e-9, self.settings.late_tick)
-        self._result = self._anchored_backend().stop(passed)
-        return JointCommand(now_ns, self._result.points, fresh=self._result.fresh)
+        command = self._last_word(now_ns, self._last_ns)
+        for _ in range(LAST_WORDS if self._backend is not None else 0):
+            self._anchored_backend().brake(None)  # what a back-end sends by itself may be lost
+        return command
+
+    def begin(self) -> None:
+        """Before the first :meth:`step` after a while: what was commanded then says nothing any more."""
+        self._result = None
+        self._restart.end()
+        self._supervisor.resume(self._restart.reason)
 
     def reset(self) -> None:
         """Clear a latched fault. The controller is disarmed afterwards."""
@@ -141,9 +136,8 @@ class MotionController:
         self._supervisor.resume(reason)
 
     def fault(self, reason: str) -> None:
-        """Stop an armed arm until :meth:`reset`."""
-        if self._supervisor.armed:
-            self._supervisor.fault(reason)
+        """Stop until :meth:`reset`, armed or not."""
+        self._supervisor.fault(reason)
 
     def expect_new_sender(self) -> None:
         """Chunk ids may start anew: their sender may be another process now."""
@@ -181,10 +175,10 @@ class MotionController:
         """Number of chunks accepted so far; see :class:`.horizon.Horizon`."""
         return self._gate.counts["accepted"]
 
-    def ahead(self) -> list[Setpoint]:
+    def ahead(self) -> Ahead:
         """What will follow the set-point of this tick if no other chunk comes."""
         start_ns = self._last_ns + 2 * self._period_ns
-        return rest_of(self._reference, self._safety, start_ns, self._period_ns)
+        return Ahead(self._reference, self._safety, start_ns, self._period_ns)
 
     # ---- one tick ---------------------------------------------------------------------------------------------
 
@@ -195,12 +189,26 @@ class MotionController:
             return self._step(now_ns)
         except Exception as error:  # whatever it was, the arm stops and a person looks
             self._fault_of(error)
-            if self._result is None or self._backend is None:
-                return None
             if self._result is before:  # else the back-end has had this tick, and what it gave ends at rest
-                passed = min(max(now_ns - last_ns, 0) * 1e-9, self.settings.late_tick)
-                self._result = self._backend.stop(passed)
-            return JointCommand(now_ns, self._result.points, fresh=self._result.fresh)
+                return self._last_word(now_ns, last_ns)
+            return self._command(now_ns)
+
+    def _last_word(self, now_ns: int, last_ns: int) -> JointCommand | None:
+        """What brings the arm to rest, whether or not it is known how far it has come with what it was told."""
+        if self._result is None or self._backend is None or self._result.at_rest:
+            return None
+        passed = (now_ns - last_ns) * 1e-9
+        if not self._restart.doubts(passed, self.settings.late_tick):
+            self._result = self._backend.stop(passed)
+            return self._command(now_ns)
+        fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
+        latest = self._measurement.latest if fresh else None
+        points = self._backend.brake(self._restart.found if self._restart.under_way else latest)
+        return JointCommand(now_ns, points) if points else None
+
+    def _command(self, now_ns: int) -> JointCommand | None:
+        result = self._result
+        return None if result is None else JointCommand(now_ns, result.points, fresh=result.fresh)
 
     def _fault_of(self, error: Exception) -> None:
         self._supervisor.fault(f"internal error: {type(error).__name__}: {error}")
@@ -241,9 +249,9 @@ class MotionController:
             self._release.begin_anew()
             setpoint = self._safety.step(self._reference.sample(target_ns), passed)
             backend = self._anchored_backend()
-            self._result = (
-                backend.stop(passed) if self._arrived(setpoint) else backend.stream(setpoint, passed)
-            )
+            # Once there, the elbow stops, too, wherever it would rather be.
+            arrived = self._result is not None and arrived_at(setpoint, self._result.reached)
+            self._result = backend.stop(passed) if arrived else backend.stream(setpoint, passed)
         except Exception as error:  # here it is known how to come to rest without a step
             self._fault_of(error)
             self._come_to_rest(now_ns, passed)
@@ -254,13 +262,6 @@ class MotionController:
         if self._unused_chunk_ns is not None:
             self._latency_ms = (now_ns - self._unused_chunk_ns) * 1e-6
             self._unused_chunk_ns = None
-
-    def _arrived(self, setpoint: Setpoint) -> bool:
-        """True if the tool is where it shall stand still: then the elbow stops, too, wherever it would rather be."""
-        if self._result is None or np.any(np.abs(setpoint.twist) > STILL):
-            return False
-        distance, angle = pose_error(setpoint.pose, self._result.reached.pose)
-        return distance < ARRIVED[0] and angle < ARRIVED[1]
 
     def _come_to_rest(self, now_ns: int, passed: float) -> None:
         """Take the stop ramp, and carry the reference along so that motion can start again from there."""
@@ -280,7 +281,7 @@ class MotionController:
         fresh = abs(self._measurement.age(now_ns)) <= self.settings.joint_state_timeout
         forbidden = not supervisor.armed or supervisor.state(False) is MotionState.FAULT
         reading = self._measurement.latest if fresh else None
-        target = self._release.target(result, reading, passed, forbidden)
+        target = self._release.target(result, reading, passed, forbidden, supervisor.stops)
         if target is None:
             return None
         going = self._anchored_backend().let_go(target, passed)

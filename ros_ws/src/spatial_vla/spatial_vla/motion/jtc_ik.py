@@ -8,8 +8,8 @@ the new trajectory begins where the old one has the arm by then.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from math import ceil
 
 import numpy as np
@@ -19,7 +19,7 @@ from .backend import Capabilities, StreamResult
 from .command import APART, GuardedMotion, TrajectoryPoint
 from .embedded import EmbeddedBackend
 from .history import Setpoint
-from .horizon import Horizon
+from .horizon import Ahead, Horizon
 from .limits import MotionLimits
 from .measurement import JointReading
 from .robot_model import RobotModel
@@ -29,15 +29,18 @@ Array = NDArray[np.float64]
 
 #: Periods of the future that are worked out in one call: less than half a period's worth of work.
 PER_CALL = 8
+#: Those that will have passed by then are only looked at, which is that much cheaper.
+PASSED_PER_CALL = 32
 
 
 @dataclass
 class Plan:
-    """A trajectory in the making: ``begins`` seconds after the one under way did."""
+    """A trajectory in the making: ``begins`` seconds after the one under way did, ``passed`` set-points from now."""
 
     begins: float
-    references: deque[Setpoint]
-    motions: list[GuardedMotion] = field(default_factory=list)
+    passed: int
+    ahead: Ahead
+    motions: list[GuardedMotion]
     reason: str = ""
 
 
@@ -45,7 +48,7 @@ class JtcIkBackend:
     """Whole chunks to a joint_trajectory_controller; see :class:`~spatial_vla.motion.backend.MotionBackend`."""
 
     def __init__(self, model: RobotModel, limits: MotionLimits, period: float, horizon: Horizon) -> None:
-        self._model, self._period, self._horizon = model, period, horizon
+        self._model, self._limits, self._period, self._horizon = model, limits, period, horizon
         self._worker, self._planner = EmbeddedBackend(model, limits, period), StopPlanner(limits)
         self._motions: list[GuardedMotion] = []  # the trajectory under way, seen from each of its ticks
         self._since = 0.0  # its beginning [s]
@@ -71,7 +74,7 @@ class JtcIkBackend:
             return self._stopped(elapsed, "reference is not finite")
         self._pass(elapsed)
         if self._plan is None and self._planned_for != self._horizon.chunks_followed:
-            self._begin(reference)
+            self._begin()
         return self._result(fresh=self._work(), reason=self._reason)
 
     def stop(self, elapsed: float) -> StreamResult:
@@ -88,7 +91,7 @@ class JtcIkBackend:
 
     def brake(self, found: JointReading | None) -> tuple[TrajectoryPoint, ...]:
         """The stop ramp from there, once: what is under way would last as long as the chunk."""
-        if found is None or self._braked:
+        if found is None or self._braked or not found.believable(self._limits):
             return ()
         self._braked = True
         return GuardedMotion.to_rest(found.q, found.dq, self._planner).points(self._period)
@@ -105,36 +108,41 @@ class JtcIkBackend:
         if stopping:
             self._planned_for = None  # should it go on with the same chunk, that is planned anew
 
-    def _begin(self, reference: Setpoint) -> None:
+    def _begin(self) -> None:
         """Plan along the reference, but for what will have passed when the plan is ready."""
-        ahead = [reference, *self._horizon.ahead()]
-        lead = ceil(len(ahead) / PER_CALL)
+        ahead = self._horizon.ahead()
+        lead = ceil(ahead.left / PER_CALL) + 1
+        begins = self._since + lead * self._period
         self._planned_for = self._horizon.chunks_followed
-        self._plan = Plan(self._since + lead * self._period, deque(ahead[lead:] or ahead[-1:]))
-        self._plan.motions.append(self._seen(self._plan.begins))
+        # The first set-point to follow is wanted one period after the beginning; this tick's is not among those ahead.
+        self._plan = Plan(begins, lead - 1, ahead, [self._seen(begins)])
 
     def _work(self) -> bool:
         """Continue the plan; True when it has become the trajectory under way."""
         plan = self._plan
         if plan is None:
             return False
+        if plan.passed:
+            plan.passed -= sum(1 for _ in islice(plan.ahead, min(plan.passed, PASSED_PER_CALL)))
+            return False
         self._worker.resume(plan.motions[-1])
-        for _ in range(min(PER_CALL, len(plan.references))):
+        for reference in islice(plan.ahead, PER_CALL):
             # motions[0] is what the plan starts from; the first of its own begins at the same moment.
             first = len(plan.motions) == 1
-            result = self._worker.stream(plan.references.popleft(), 0.0 if first else self._period)
+            result = self._worker.stream(reference, 0.0 if first else self._period)
             plan.motions.append(self._worker.motion)
             plan.reason = plan.reason or result.limited_by
         late = self._since - plan.begins
-        if plan.references or late < -0.5 * self._period:
+        if plan.ahead.left or late < -0.5 * self._period:
             return False
         if late > 0.5 * self._period:  # the arm has left the state that the plan starts from
             self._plan, self._planned_for = None, None
             return False
         self._worker.stop(self._period)
-        reason = plan.reason
         self._take(*plan.motions[1:], self._worker.motion, since=late)
-        self._reason = reason
+        self._reason = plan.reason
+        if not plan.ahead.whole:
+            self._planned_for = None  # long before this ends at rest, what follows is planned
         return True
 
     def _stopped(self, elapsed: float, reason: str) -> StreamResult:
@@ -156,7 +164,7 @@ class JtcIkBackend:
         last = len(self._motions) - 1
         at_rest = self._since >= last * self._period and self._seen(self._since).at_rest
         points = self._points() if fresh else (TrajectoryPoint(self._period, coming.q, coming.dq),)
-        return StreamResult(points, reached, at_rest, reason, fresh)
+        return StreamResult(points, reached, at_rest, reason, fresh, lasts=not (at_rest or self._stopping))
 
     def _points(self) -> tuple[TrajectoryPoint, ...]:
         """The trajectory under way, from now on."""

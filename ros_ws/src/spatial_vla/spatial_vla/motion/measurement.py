@@ -16,7 +16,12 @@ Array = NDArray[np.float64]
 #: A joint that is this much [rad] farther than its speed and acceleration explain was moved by something else.
 JUMP_SLACK = 0.02
 REST_SPEED = 0.02
-JUMPED = "joint positions jumped"
+#: A measurement says at most this many times what a joint is allowed.
+FASTER = 1.1
+JUMPED, STALE = "joint positions jumped", "joint states are stale"
+MOVING = "the arm is moving; wait until it is at rest"
+#: The first command differs from the measurement by less than this [rad].
+START_TOLERANCE = 0.01
 #: Joint states older than the newest by less than this [s] were overtaken on the way; by more, the clock was set back.
 REORDERING = 0.2
 
@@ -33,6 +38,11 @@ class JointReading:
     def at_rest(self) -> bool:
         """True if no joint moves faster than 0.02 rad/s."""
         return bool(np.all(np.abs(self.dq) < REST_SPEED))
+
+    def believable(self, limits: MotionLimits) -> bool:
+        """True if these are numbers, and speeds that the joints can have: a stop ramp may begin there."""
+        fastest = np.nan_to_num(limits.joints.velocity, nan=np.inf) * FASTER
+        return bool(np.isfinite(self.q).all() and np.all(np.abs(self.dq) <= fastest))
 
 
 class ArmMeasurement:
@@ -70,6 +80,19 @@ class ArmMeasurement:
         explained = passed * (speed + passed * self._acceleration)
         if np.any(np.abs(q - previous.q) > explained + JUMP_SLACK):
             return JUMPED
+        return ""
+
+    def obstacle(self, q: Array, now_ns: int, timeout: float) -> str:
+        """Why the arm cannot start from positions ``q`` (n,), as far as it has been seen; empty if it can."""
+        if self.latest is None:
+            return ""
+        if not self.latest.at_rest:
+            return MOVING
+        if abs(self.age(now_ns)) > timeout:
+            return f"{STALE}: the last is {self.age(now_ns):.2f} s old"
+        if not np.allclose(q, self.latest.q, rtol=0.0, atol=START_TOLERANCE):
+            where, claimed = (np.round(x, 3).tolist() for x in (self.latest.q, q))
+            return f"the arm is at {where}, not at {claimed}"
         return ""
 
     def forget(self) -> None:

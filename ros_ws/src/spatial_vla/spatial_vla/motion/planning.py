@@ -6,6 +6,7 @@ its own (``nodes/moveit_process.py``), since it holds Python's interpreter lock 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,13 +122,20 @@ class PlanBackend:
         self._check_plan(plan, measured)
         return plan
 
-    def execute(self, plan: JointPlan, measured: Array) -> bool:
+    def execute(self, plan: JointPlan, measured: Array, forbidden: Callable[[], str] = str) -> bool:
         """Move along a plan; True if the arm arrived. Checked again: time has passed since it was made.
 
+        Args:
+            plan: from :meth:`plan_to`.
+            measured: where the arm is (n,) [rad].
+            forbidden: why the arm may not set out after all, asked at the last moment; empty if it may.
+
         Raises:
-            PlanRefused: the arm is no longer where the plan begins.
+            PlanRefused: the arm is no longer where the plan begins, or may not set out.
         """
         self._check_plan(plan, measured)
+        if reason := forbidden():
+            raise PlanRefused(reason)
         return self._planner.execute(plan)
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 A position controller presses with all that separates the command from the arm. An arm that was stopped by what it ran
 into would go on pressing for as long as the stop lasts. So once both are at rest the command goes, slowly and inside
 every limit, to where the arm was found. It does so once per stop: an arm that sags below its command would otherwise
-be followed down.
+be followed down. Another stop, or joint states that cease, end it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Release:
         self._target: Array | None = None
         self._over = False
         self._waited = self._going = 0.0
+        self._stops = 0
 
     def begin_anew(self) -> None:
         """The arm follows, or was stopped anew: the next rest is looked at."""
@@ -43,7 +44,7 @@ class Release:
         self._target, self._over = None, True
 
     def target(
-        self, result: StreamResult, reading: JointReading | None, passed: float, forbidden: bool
+        self, result: StreamResult, reading: JointReading | None, passed: float, forbidden: bool, stops: int
     ) -> Array | None:
         """Joint positions (n,) [rad] to bring the command to; None when there is nothing to do, or not yet.
 
@@ -52,10 +53,11 @@ class Release:
             reading: a fresh measurement, None if there is none.
             passed: seconds since the last call.
             forbidden: motion is forbidden for good (disarmed or faulted), not for a while.
+            stops: grows when the arm is stopped anew.
         """
         if self._target is not None:
             self._going += passed
-            if self._going > LONGEST:
+            if self._going > LONGEST or self._interrupted(reading, stops):
                 self.end()
         elif not self._over and result.at_rest and result.points:
             self._waited += passed if forbidden else 0.0
@@ -64,5 +66,9 @@ class Release:
             elif reading is not None and reading.at_rest:
                 off = float(np.max(np.abs(reading.q - result.points[-1].positions)))
                 self._target = reading.q.copy() if PRESSING < off < FARTHEST else None
-                self._over = self._target is None
+                self._over, self._stops = self._target is None, stops
         return self._target
+
+    def _interrupted(self, reading: JointReading | None, stops: int) -> bool:
+        """Joint states have ceased, or something has stopped the arm anew."""
+        return reading is None or stops != self._stops

@@ -27,6 +27,10 @@ class Restart:
         """The arm has started, or cannot."""
         self.under_way = False
 
+    def doubts(self, passed: float, longest: float) -> bool:
+        """True if it is not known how far the arm has come with what it was told ``passed`` seconds ago."""
+        return self.under_way or not 0.0 <= passed <= longest
+
     @property
     def found(self) -> JointReading | None:
         """Where the arm has been measured since; how old that is cannot be told by clocks that have just been set."""

@@ -25,6 +25,7 @@ class Supervisor:
         self._holding = False
         self._last_cause = ""
         self.holds = 0
+        self.stops = 0  # grows with everything that stops an arm, or would
 
     def state(self, following: bool) -> MotionState:
         """Current state; ``following`` tells whether there is a chunk to follow."""
@@ -64,6 +65,7 @@ class Supervisor:
 
     def disarm(self) -> None:
         """Forbid motion until armed again. A fault stays latched."""
+        self.stops += self._armed
         self._armed = False
 
     def hold(self, cause: str) -> bool:
@@ -71,6 +73,7 @@ class Supervisor:
         if cause in self._causes:
             return False
         self._causes[cause] = None
+        self.stops += 1
         self._last_cause = cause
         self.holds += self._armed and not self._holding
         self._holding = True
@@ -94,6 +97,7 @@ class Supervisor:
 
     def fault(self, reason: str) -> None:
         """Latch a fault; the first one is kept."""
+        self.stops += not self._fault
         self._fault = self._fault or reason
 
     def reset(self) -> None:

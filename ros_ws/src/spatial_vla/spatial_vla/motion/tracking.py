@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 
+import numpy as np
+
+from .history import Setpoint
+from .measurement import pose_error
+
+#: A set-point slower than this [m/s, rad/s] stands still; the tool has arrived when it is this near [m, rad].
+STILL = 1e-3
+ARRIVED = (1e-3, 5e-3)
 #: Stops are counted over this time [s].
 WINDOW = 10.0
+
+
+def arrived_at(wanted: Setpoint, reached: Setpoint) -> bool:
+    """True if the tool is where it shall stand still."""
+    if np.any(np.abs(wanted.twist) > STILL):
+        return False
+    distance, angle = pose_error(wanted.pose, reached.pose)
+    return distance < ARRIVED[0] and angle < ARRIVED[1]
 
 
 class Tracking(Enum):

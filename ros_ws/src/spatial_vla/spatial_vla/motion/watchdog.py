@@ -34,7 +34,7 @@ class Watchdog:
     def __init__(self, limits: MotionLimits, period: float = 0.01) -> None:
         """Raises :class:`~.limits.IncompleteLimits`: without acceleration and jerk there is no stop ramp."""
         limits.require_complete()
-        self._planner, self._period = StopPlanner(limits), period
+        self._limits, self._planner, self._period = limits, StopPlanner(limits), period
         self._moves = self._heard = False
         self._last_ns, self._silent = (
             0,
@@ -52,7 +52,7 @@ class Watchdog:
         self._last_ns = reading.stamp_ns
         self._silent = 0.0 if self._heard else self._silent + min(max(passed, 0.0), LISTENED)
         self._heard = False
-        if not self._moves or not np.any(np.abs(reading.dq) > MOVING):
+        if not self._moves or not np.any(np.abs(reading.dq) > MOVING) or not reading.believable(self._limits):
             return ()
         told = self._told is not None and self._silent - self._told < AGAIN
         if told or not GRACE <= self._silent - SILENCE <= ATTENTION:

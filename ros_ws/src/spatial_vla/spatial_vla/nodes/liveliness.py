@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from rclpy.event_handler import (
     QoSLivelinessChangedInfo,
     QoSSubscriptionMatchedInfo,
     SubscriptionEventCallbacks,
 )
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
@@ -88,7 +90,8 @@ class LivelinessWatch:
     def _process_ended(self, name: str) -> None:
         """In another thread: have the executor's thread deal with it."""
         self._ended.append(name)
-        self._guard.trigger()
+        with suppress(InvalidHandle):  # the node has just been destroyed
+            self._guard.trigger()
 
     def _on_ended(self) -> None:
         while self._ended:

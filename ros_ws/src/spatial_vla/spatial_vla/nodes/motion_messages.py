@@ -83,7 +83,8 @@ class JointStateReader:
     def read(self, message: JointState) -> tuple[Array, Array, int] | None:
         """Positions, velocities (n,) and stamp [ns]; None if the message is about other joints.
 
-        A driver that reports no velocities gets them by differences.
+        A driver that reports no velocities, or such as are no numbers, gets them by differences: None, too, where
+        there is nothing yet to take the difference from.
 
         Raises:
             RefusedInput: if there are not as many positions as names, or one of the arm's is not a number.
@@ -101,14 +102,11 @@ class JointStateReader:
         if not np.isfinite(q).all():
             joint = self._joints[int(np.argmin(np.isfinite(q)))]
             raise RefusedInput("joint_state_refused", f"joint state has no finite position of {joint}")
+        last, self._last = self._last, (now_ns, q)
         if len(message.velocity) == len(self._names):
             dq = np.asarray(message.velocity)[self._order]
-        else:
-            dq = self._difference(q, now_ns)
-        self._last = now_ns, q
-        return q, dq, now_ns
-
-    def _difference(self, q: Array, now_ns: int) -> Array:
-        if self._last is None or now_ns <= self._last[0]:
-            return np.zeros_like(q)
-        return (q - self._last[1]) * 1e9 / (now_ns - self._last[0])
+            if np.isfinite(dq).all():
+                return q, dq, now_ns
+        if last is None or now_ns <= last[0]:
+            return None
+        return q, (q - last[1]) * 1e9 / (now_ns - last[0]), now_ns

@@ -45,7 +45,7 @@ class MotionNode(SpatialNode):
         self._said: tuple[MotionState, str] | None = None
         self._refusal = ""
         self._wants_motion = False
-        self._status_ns = 0
+        self._status_ns, self._at_rest = 0, True
         self._tally = MotionTally()
         self._imagined = Rehearsal() if self.value("dry_run") else None
         dry = self._imagined is not None
@@ -74,6 +74,7 @@ class MotionNode(SpatialNode):
 
     def start(self) -> None:
         """Begin to tick, in the node's time: under simulated time the arm stands still when that does."""
+        self._controller.begin()
         self._wants_arming = self.value("arm_on_start")
         self._timer = self.create_timer(self._controller.period, self._tick)
 
@@ -81,11 +82,11 @@ class MotionNode(SpatialNode):
         """Disarm, with a last command that brings the arm to rest."""
         self._wants_arming = False
         now_ns, self._said = self.now_ns(), None  # so that the last word is not held back
-        self._send(self._controller.halt(now_ns))
-        self._arm.wait_for_all_acked(LAST_WORD)  # the publisher may be gone in a moment
-        self._report(self._controller.status(), now_ns)
         if self._backends.moves is not None:
             self._backends.moves.stop()
+        self._send(self._controller.halt(now_ns))
+        self._report(self._controller.status(), now_ns)
+        self._arm.wait_for_all_acked(LAST_WORD)  # the publisher may be gone in a moment
         self.destroy_timer(self._timer)
 
     def _watch_nodes(self) -> None:
@@ -127,12 +128,11 @@ class MotionNode(SpatialNode):
     def _tick(self) -> None:
         now_ns, began = self.now_ns(), time.perf_counter()
         self._operator.update()
-        self._send(self._controller.step(now_ns))
-        status = self._controller.status()
+        command, status = self._controller.step(now_ns), self._controller.status()
         self._tally.note(status)
-        self._report(status, now_ns)
+        self._report(status, now_ns)  # first: who watches over this process must know that the arm sets out
+        self._send(command)
         self.diagnostics.measure("tick_ms", 1e3 * (time.perf_counter() - began))
-        self._wants_arming &= not self._operator.stopped
         if self._wants_arming and status.state is MotionState.DISARMED:
             self._try_to_arm(now_ns)
 
@@ -148,7 +148,8 @@ class MotionNode(SpatialNode):
     def _report(self, status: ControllerStatus, now_ns: int) -> None:
         """Publish the status at 20 Hz and when it changes."""
         changed = (status.state, status.reason) != self._said
-        if not changed and 0 <= now_ns - self._status_ns < STATUS_PERIOD_NS:
+        news, self._at_rest = changed or self._at_rest != status.at_rest, status.at_rest
+        if not news and 0 <= now_ns - self._status_ns < STATUS_PERIOD_NS:
             return
         self._status_ns = now_ns
         self._status.publish(motion_status(status, self.value("base_frame"), now_ns))
@@ -203,13 +204,12 @@ class MotionNode(SpatialNode):
         return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = not self._operator.stopped
+        response.message = self._operator.button()
+        response.success = not response.message
         if response.success:
             self._controller.reset()
             self._wants_arming = self.value("arm_on_start")
             response.message = "" if self._wants_arming else "disarmed; call ~/arm to go on"
-        else:
-            response.message = self._operator.obstacle()
         return response
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
@@ -169,7 +170,9 @@ def _serve(
 ) -> None:
     """The child: answer requests until the pipe closes."""
     try:
+        _leave_signals_to_parent()
         planner = session(group, configuration)
+        _leave_signals_to_parent()  # whatever was installed by it
     except Exception as error:
         requests.send((False, str(error)))
         return
@@ -185,6 +188,12 @@ def _serve(
         except Exception as error:
             answer = (False, f"the planner failed: {type(error).__name__}: {error}")
         requests.send(answer)
+
+
+def _leave_signals_to_parent() -> None:
+    """A Ctrl-C reaches the whole group; were the child to end of it, nobody could stop the motion under way."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop_when_told(stops: Connection, planner: Any) -> None:

@@ -29,11 +29,12 @@ class OperatorInputs:
         self._node, self._controller, self._topics = node, controller, topics
         self._deadman = Deadman(node.value("deadman_timeout")) if node.value("require_deadman") else None
         self._intruders, self._unknown = "", False
-        self.stopped = False  # the button, as it was heard last
+        self._stopped = False  # the button, as it was heard last
+        self._stop_topic = node.resolve_topic_name("~/stop")
         node.listen(Bool, "~/deadman", self._on_deadman, qos.STREAM)
         # Whatever its publisher offers: a button with another quality of service would otherwise never be heard.
         for profile in (qos.LATCHED, qos.COMMAND, qos.SENSOR_IN):
-            node.listen(Bool, "~/stop", self._on_stop, profile)
+            node.listen(Bool, "~/stop", self._on_stop, profile, asleep=True)
         node.every(WRITERS_PERIOD, self._look_for_writers)
         if self._deadman is not None:
             controller.hold(RELEASED)
@@ -47,12 +48,20 @@ class OperatorInputs:
         elif self._controller.hold(RELEASED):
             self._node.counters["deadman_released"] += 1
 
+    def button(self) -> str:
+        """Why a stop must not end yet, and what to do about it; empty if it may."""
+        if self._stopped:
+            return f"{STOPPED}; release it first"
+        buttons = self._node.count_publishers(self._stop_topic)
+        together = (
+            f"{buttons} publish on {self._stop_topic}, and one's release would be the other's; join them"
+        )
+        return together if buttons > 1 else ""
+
     def obstacle(self) -> str:
         """Why the arm must not be armed, and what to do about it; empty if nothing here forbids it."""
-        if self.stopped:
-            return f"{STOPPED}; release it first"
         others = self.other_writers()
-        return f"{others}; stop them first" if others else ""
+        return self.button() or (f"{others}; stop them first" if others else "")
 
     def other_writers(self) -> str:
         """Who else publishes to arm or hand, and where; empty if nobody does. A node of the same name counts, too."""
@@ -71,8 +80,8 @@ class OperatorInputs:
             self._deadman.heard(message.data, time.monotonic())
 
     def _on_stop(self, message: Bool) -> None:
-        """Releasing a button sets nothing in motion (ISO 13850, 4.1.4), nor can one button release another's stop."""
-        self.stopped = message.data
+        """Releasing a button sets nothing in motion (ISO 13850, 4.1.4); a press counts whatever the arm was doing."""
+        self._stopped = message.data
         if not message.data:
             self._controller.resume(STOPPED)
         elif self._controller.hold(STOPPED):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 Response = TypeVar("Response", Trigger.Response, MoveTo.Response)
 #: How often it is looked whether the move may go on, and whether it is over [s].
 LOOK = 0.02
+#: How long a node that ends waits for the end of a move [s].
+LAST_WORD = 1.0
 
 
 class PlannedMoves:
@@ -66,10 +69,12 @@ class PlannedMoves:
         return self._thread is not None
 
     def stop(self) -> None:
-        """Bring the arm to rest; a move that is still being planned does not set out."""
-        if self.under_way:
+        """Bring the arm to rest; a move that is still being planned does not set out. Waits a while for its end."""
+        thread, until = self._thread, time.monotonic() + LAST_WORD
+        while thread is not None and thread.is_alive() and time.monotonic() < until:
             self._forbidden = self._forbidden or "node is not active"
-            self._backend.stop()
+            self._backend.stop()  # again and again: it may have been between plan and motion
+            thread.join(LOOK)
 
     def _obstacle(self) -> str:
         """Why no planned move may go on; empty when it may."""
@@ -92,6 +97,7 @@ class PlannedMoves:
         if obstacle := self._obstacle():
             return Verdict(False, obstacle)
         self._forbidden = ""
+        self._controller.begin()  # it has nothing left to do, such as letting go
         self._thread = threading.Thread(target=self._move, args=(goal,), name="planned move", daemon=True)
         self._thread.start()
         return Verdict(True)
@@ -104,7 +110,7 @@ class PlannedMoves:
             if self._forbidden:
                 self._outcome = Verdict(False, self._forbidden)
                 return
-            arrived = self._backend.execute(plan, self._measured())
+            arrived = self._backend.execute(plan, self._measured(), lambda: self._forbidden)
             self._outcome = Verdict(arrived, "" if arrived else self._forbidden or "MoveIt did not arrive")
         except (PlanRefused, BackendUnavailable) as error:
             self._outcome = Verdict(False, self._forbidden or str(error))

@@ -74,6 +74,7 @@ def _end(node: SpatialNode) -> None:
     """Whatever the node ends of, it ceases to work in order: an arm that moves is stopped."""
     if node.active and rclpy.ok():
         node.trigger_deactivate()
+        node.trigger_cleanup()  # a planner's process is ended only after it has obeyed
     node.destroy_node()
 
 

@@ -89,25 +89,35 @@ class SpatialNode(LeanNode, LifecycleNode):
         return publisher
 
     def listen(
-        self, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        asleep: bool = False,
     ) -> Subscription:
         """Subscription that turns :class:`RefusedInput` into a count.
 
-        It is deaf while the node is not active, except to a latched topic, whose message would not come again.
+        It is deaf while the node is not active, except to a latched topic, whose message would not come again, and
+        ``asleep``, to one that must not be missed.
         """
-        return self.listen_timed(message_type, topic, lambda message, _: callback(message), profile)
+        return self.listen_timed(message_type, topic, lambda message, _: callback(message), profile, asleep)
 
     def listen_timed(
-        self, message_type: type, topic: str, callback: Callable[[Any, int], None], profile: QoSProfile
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any, int], None],
+        profile: QoSProfile,
+        asleep: bool = False,
     ) -> Subscription:
         """As ``listen``; the callback also gets the real time [ns since 1970] at which the message was published."""
-        latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
-
+        always = asleep or profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         self.diagnostics.topics.expect(topic)
 
         def heard(message: Any, info: Any) -> None:
             self.diagnostics.topics.heard(topic, message, info["source_timestamp"])
-            if self.active or latched:
+            if self.active or always:
                 self.guard(lambda: callback(message, info["source_timestamp"]))
 
         # rclpy hands the message info to any callback with two parameters; its annotation does not say so.
