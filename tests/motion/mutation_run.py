@@ -36,13 +36,14 @@ def run_without(name: str) -> tuple[int, str]:
 def main() -> int:
     """Print the table; exit code 1 if a guard is not missed by any test."""
     survivors = 0
-    print(f"{'without':<34}the first test that fails")
+    width = max(map(len, MUTATIONS)) + 2
+    print(f"{'without':<{width}}the first test that fails")
     for name in MUTATIONS:
         code, output = run_without(name)
         failed = re.search(r"^FAILED (?:tests/motion/)?(\S+)", output, re.MULTILINE)
         noticed = code == 1 and failed is not None
         survivors += not noticed
-        print(f"{name:<34}{failed[1] if noticed and failed else f'NONE (exit code {code})'}", flush=True)
+        print(f"{name:<{width}}{failed[1] if noticed and failed else f'NONE (exit code {code})'}", flush=True)
     print(f"{len(MUTATIONS)} guards, {survivors} of them not missed by any test")
     return int(survivors > 0)
 

@@ -32,9 +32,12 @@ class BackgroundExecutor:
 
     def close(self) -> None:
         """End the thread and leave the graph."""
+        nodes = self.executor.get_nodes()
         self.executor.shutdown(timeout_sec=1.0)
         rclpy.try_shutdown(context=self.context)
         self._thread.join(timeout=2.0)
+        for node in nodes:  # or others would see it until it is collected as garbage
+            node.destroy_node()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
