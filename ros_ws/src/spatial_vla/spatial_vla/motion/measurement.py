@@ -20,7 +20,7 @@ REST_SPEED = 0.02
 FASTER = 1.1
 JUMPED, STALE = "joint positions jumped", "joint states are stale"
 MOVING = "the arm is moving; wait until it is at rest"
-#: The first command differs from the measurement by less than this [rad].
+#: The first command, and the beginning of a plan, differ from the measurement by less than this [rad].
 START_TOLERANCE = 0.01
 #: Joint states older than the newest by less than this [s] were overtaken on the way; by more, the clock was set back.
 REORDERING = 0.2

@@ -18,13 +18,12 @@ from .backend import BackendUnavailable
 from .guard import OutputGuard
 from .inverse_kinematics import InverseKinematics, Unreachable
 from .limits import MotionLimits
+from .measurement import START_TOLERANCE
 from .robot_model import RobotModel
 from .stop_ramp import JointMotion, StopPlanner
 
 Array = NDArray[np.float64]
 
-#: A plan must begin within this of the measurement, each joint [rad].
-START_TOLERANCE = 0.01
 #: Slower than this is at rest, where a plan ends [rad/s]; what times plans computes that to rounding.
 AT_REST = 1e-6
 #: Joint steps between way-points that are checked [rad].

@@ -90,12 +90,12 @@ class PlannedMoves:
         status = self._controller.status()
         if not self._node.active:
             return Verdict(False, "node is not active")
+        if obstacle := self._obstacle():
+            return Verdict(False, obstacle)
         if status.state is not MotionState.DISARMED or not status.at_rest:
             return Verdict(
                 False, "the arm is armed or moves; disarm it first: motion_node commands it meanwhile"
             )
-        if obstacle := self._obstacle():
-            return Verdict(False, obstacle)
         self._forbidden = ""
         self._controller.begin()  # it has nothing left to do, such as letting go
         self._thread = threading.Thread(target=self._move, args=(goal,), name="planned move", daemon=True)
